@@ -1,0 +1,5 @@
+"""`python -m rawscan` is the same as `rawscan`."""
+
+from rawscan.cli import main
+
+main()

@@ -1,0 +1,228 @@
+"""Captures, offline: what happened on these ports, by the rules of the live scan. Reads files.
+
+    capture file -> frame -> Reply -> correlate -> Evidence -> RULES -> Verdict
+
+Silence needs proof that the capture could have held an answer. rawscan's own recordings bring it
+in their section note; of any other capture it is asked that something was seen on its way to the
+prober, and that the capture goes on long enough.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import BinaryIO
+
+from rawscan.capture.note import SectionNote
+from rawscan.capture.reader import CaptureReader, open_capture
+from rawscan.capture.source import NO_TIME_S
+from rawscan.correlate import CaptureCorrelator, Exchange, ask_of
+from rawscan.engine import LossModel, confidence
+from rawscan.errors import DecodeError
+from rawscan.model import (
+    Analysis,
+    Counts,
+    Evidence,
+    Finding,
+    Flags,
+    Icmp,
+    IPAddress,
+    Packet,
+    ProbeKind,
+    Protocol,
+    ReplyKind,
+    Signal,
+    Tcp,
+    Udp,
+)
+from rawscan.ports import PortSpec
+from rawscan.rules import rule_for, strength
+from rawscan.silence import FOREIGN, OWN, Patience, judge_silence
+from rawscan.verdict import TtlBook, judge
+from rawscan.wire.decode import decode_frame
+
+
+@dataclass(frozen=True, slots=True)
+class _Watch:
+    """How long, and how well, the capture watched."""
+
+    until_s: float
+    dropped_s: float | None
+    patience: Patience
+    both_ways: bool
+
+
+def analyse(
+    source: Path | BinaryIO,
+    ports: PortSpec,
+    *,
+    silence_wait_s: float | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> Analysis:
+    """Read one capture and judge every port of `ports` that was probed in it.
+
+    `silence_wait_s` is for how long a foreign capture must go on after the last probe for silence
+    to be a verdict (default 20 s); reading ends early when `stop()` is true. Raises
+    `CaptureError` if the file is no capture at all.
+    """
+    with open_capture(source) as reader:
+        return _Pass(reader, ports, silence_wait_s).run(stop)
+
+
+class _Pass:
+    """One pass over one file."""
+
+    def __init__(
+        self, reader: CaptureReader, ports: PortSpec, silence_wait_s: float | None
+    ) -> None:
+        self._reader = reader
+        self._ports = ports
+        self._correlator = CaptureCorrelator(ports)
+        self._counts = Counts()
+        self._undecoded: Counter[str] = Counter()
+        self._matched = 0
+        self._stopped = False
+        self._first_s: float | None = None
+        self._last_s: float | None = None
+        self._foreign = (
+            FOREIGN if silence_wait_s is None else Patience(silence_wait_s, silence_wait_s)
+        )
+
+    def run(self, stop: Callable[[], bool]) -> Analysis:
+        for number, frame in enumerate(self._reader, start=1):
+            if stop():
+                self._stopped = True
+                break
+            self._note_time(frame.time_s)
+            try:
+                packet = decode_frame(frame)
+            except DecodeError as error:
+                self._undecoded[error.cause] += 1
+                continue
+            self._matched += _count(self._counts, packet, self._ports)
+            self._correlator.add(packet, frame.time_s, number)
+        reader, own = self._reader, self._own_note()
+        return Analysis(
+            path=reader.name,
+            format=reader.format,
+            linktypes=tuple(reader.linktypes),
+            packets=reader.packets,
+            bytes=reader.bytes,
+            matched=self._matched,
+            first_s=self._first_s,
+            last_s=self._last_s,
+            truncated=reader.truncated,
+            error=None if reader.error is None else str(reader.error),
+            error_offset=None if reader.error is None else reader.error.offset,
+            counts=self._counts,
+            undecoded=self._undecoded,
+            findings=tuple(self._findings(own)),
+            own=own is not None,
+        )
+
+    def _note_time(self, time_s: float) -> None:
+        if time_s == NO_TIME_S:  # a Simple Packet Block bears no time
+            return
+        self._first_s = min(time_s, time_s if self._first_s is None else self._first_s)
+        self._last_s = max(time_s, time_s if self._last_s is None else self._last_s)
+
+    def _own_note(self) -> SectionNote | None:
+        notes = self._reader.notes
+        one = notes[0] if len(notes) == 1 else None
+        return one if one is not None and one.directions == "both" else None
+
+    def _findings(self, note: SectionNote | None) -> Iterator[Finding]:
+        exchanges = list(self._correlator.exchanges)
+        losses = _learn_losses(exchanges)
+        ttls = TtlBook()
+        for exchange in exchanges:
+            watch = self._watch(note, exchange.source)
+            if note is None and exchange.port.kind is ProbeKind.ACK and not exchange.evidence:
+                continue  # In a foreign capture, a lone ACK is seldom a probe.
+            loss = losses[exchange.port.protocol].loss(exchange.port.target)
+            yield _finding(exchange, watch, loss, ttls)
+
+    def _watch(self, note: SectionNote | None, source: IPAddress) -> _Watch:
+        last_s = self._last_s or 0.0
+        if note is None:
+            return _Watch(last_s, None, self._foreign, self._correlator.hears(source))
+        # What the note promises is worth nothing if the file's end is missing.
+        whole = self._reader.error is None and not self._stopped
+        until_s = note.until_s if whole and note.until_s is not None else last_s
+        return _Watch(until_s, note.dropped_s, OWN, both_ways=True)
+
+
+def _count(counts: Counts, packet: Packet, ports: PortSpec) -> bool:
+    """Count a packet; True if it has to do with the ports."""
+    match packet.body:
+        case Tcp() as tcp:
+            return _count_tcp(counts, tcp, tcp.dport in ports.tcp, tcp.sport in ports.tcp)
+        case Udp(sport=sport, dport=dport):
+            to, from_ = dport in ports.udp, sport in ports.udp
+            counts.udp_to += to
+            counts.udp_from += from_
+            return to or from_
+        case Icmp() as icmp:
+            ask = ask_of(packet)
+            if ask is None or ask.port not in ports.of(ask.protocol):
+                return False
+            counter = counts.icmp if icmp.version == 4 else counts.icmp6
+            counter[f"{icmp.type}/{icmp.code}"] += 1
+            return True
+    return False
+
+
+def _count_tcp(counts: Counts, tcp: Tcp, to: bool, from_: bool) -> bool:
+    counts.tcp_to += to
+    counts.tcp_from += from_
+    if tcp.flags is not None:
+        syn, ack = bool(tcp.flags & Flags.SYN), bool(tcp.flags & Flags.ACK)
+        counts.syn += to and syn and not ack
+        counts.syn_ack += from_ and syn and ack
+        counts.rst += from_ and bool(tcp.flags & Flags.RST)
+    return to or from_
+
+
+def _learn_losses(exchanges: Sequence[Exchange]) -> dict[Protocol, LossModel]:
+    """What the answered probes say of the path, as the engine learns it during a scan."""
+    losses = {protocol: LossModel() for protocol in Protocol}
+    for exchange in exchanges:
+        for e in exchange.evidence:
+            if e.from_target and e.try_number is not None and _has_verdict(exchange, e):
+                losses[exchange.port.protocol].add(exchange.port.target, e.try_number)
+                break
+    return losses
+
+
+def _has_verdict(exchange: Exchange, evidence: Evidence) -> bool:
+    rule = rule_for(exchange.port.kind, evidence.signal, evidence.from_target)
+    return strength(rule) >= 0
+
+
+def _finding(exchange: Exchange, watch: _Watch, loss: float, ttls: TtlBook) -> Finding:
+    evidence, sure, tries = list(exchange.evidence), 1.0, len(exchange.probes)
+    if not any(_has_verdict(exchange, e) for e in evidence):
+        evidence.append(_silence(exchange, watch))
+        sure = confidence(loss, tries)
+    last_s = max([p.time_s for p in exchange.probes] + [e.time_s for e in exchange.evidence])
+    verdict = judge(exchange.port, evidence, tries=tries, confidence=sure, time_s=last_s)
+    hint = ttls.hint(verdict)
+    return Finding(
+        verdict=replace(verdict, hints=(*verdict.hints, hint)) if hint else verdict,
+        source=exchange.source,
+        first_seen_s=exchange.probes[0].time_s,
+        last_seen_s=last_s,
+        probe_frames=tuple(probe.frame_number for probe in exchange.probes),
+    )
+
+
+def _silence(exchange: Exchange, watch: _Watch) -> Evidence:
+    first_s, last_s = exchange.probes[0].time_s, exchange.probes[-1].time_s
+    kind = (
+        judge_silence(first_s, last_s, watch.until_s, watch.dropped_s, watch.patience)
+        if watch.both_ways
+        else ReplyKind.SILENCE_ONE_WAY
+    )
+    return Evidence(Signal(kind), None, from_target=False, time_s=watch.until_s)

@@ -1,0 +1,217 @@
+"""The pcapng format: sections, interfaces and packet blocks. Reads from a `Source` only.
+
+Section numbers in this file are those of draft-ietf-opsawg-pcapng.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from rawscan.capture.note import LATEST_S, SectionNote
+from rawscan.capture.source import MAX_BYTES, NO_TIME_S, Source
+from rawscan.model import Frame
+
+SECTION_MAGIC: Final = b"\x0a\x0d\x0d\x0a"
+"""The Section Header Block's type: the same in both byte orders, and broken by FTP in text mode."""
+
+SECTION_BLOCK = int.from_bytes(SECTION_MAGIC, "big")
+INTERFACE_BLOCK = 0x00000001
+OBSOLETE_PACKET_BLOCK = 0x00000002
+SIMPLE_PACKET_BLOCK = 0x00000003
+ENHANCED_PACKET_BLOCK = 0x00000006
+
+OPT_ENDOFOPT = 0
+OPT_COMMENT = 1
+IF_TSRESOL = 9
+IF_TSOFFSET = 14
+
+_BYTE_ORDERS: Final = {b"\x1a\x2b\x3c\x4d": ">", b"\x4d\x3c\x2b\x1a": "<"}
+_SMALLEST_BLOCK_BYTES = 12
+
+_Fields = Callable[[bytes, int], tuple[int, ...]]
+"""`unpack_from` of a record."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interface:
+    """An Interface Description Block (section 4.2).
+
+    `snaplen` 0 is no limit. A timestamp of t ticks is `(t + offset_ticks) / ticks_per_s` seconds
+    since the Unix epoch.
+    """
+
+    linktype: int
+    snaplen: int
+    ticks_per_s: int
+    offset_ticks: int
+
+    def time_s(self, ticks: int) -> float:
+        """Seconds since the Unix epoch; `NO_TIME_S` for what no calendar has."""
+        time_s = (ticks + self.offset_ticks) / self.ticks_per_s
+        return time_s if 0 <= time_s < LATEST_S else NO_TIME_S
+
+
+class _Codec:
+    """The records of a section in its byte order."""
+
+    def __init__(self, order: str) -> None:
+        self.order = order
+        self.block = struct.Struct(f"{order}II").unpack_from
+        self.u32 = struct.Struct(f"{order}I").unpack_from
+        # The timestamp is two 32-bit words, the upper first in either byte order (section 4.3).
+        self.enhanced = struct.Struct(f"{order}IIIII").unpack_from
+        # An Enhanced Packet Block but for a narrow interface number and a count of drops
+        # (appendix A), which is passed over.
+        self.obsolete = struct.Struct(f"{order}HxxIIII").unpack_from
+
+
+class PcapngParser:
+    """One pcapng file. The constructor reads the first section header and raises if it is bad.
+
+    `linktypes` and `notes` grow while `frames` goes through the file.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self.linktypes: list[int] = []
+        self.notes: list[SectionNote | None] = []
+        self._interfaces: list[Interface] = []
+        self._codec = _Codec("<")
+        _, body, end = self._next_block()
+        self._section(body, end)
+        source.position = end + 4
+
+    def frames(self) -> Iterator[Frame]:
+        """Every whole packet. Raises `CaptureError` where the file is cut short or damaged."""
+        source = self._source
+        while source.more():
+            kind, body, end = self._next_block()
+            frame = None
+            if kind == ENHANCED_PACKET_BLOCK:
+                frame = self._timed(self._codec.enhanced, body, end)
+            elif kind == SIMPLE_PACKET_BLOCK:
+                frame = self._simple(body, end)
+            elif kind == OBSOLETE_PACKET_BLOCK:
+                frame = self._timed(self._codec.obsolete, body, end)
+            elif kind == SECTION_BLOCK:
+                self._section(body, end)
+            elif kind == INTERFACE_BLOCK:
+                self._interface(body, end)
+            source.position = end + 4
+            if frame is not None:
+                yield frame
+
+    def _next_block(self) -> tuple[int, int, int]:
+        """Type of the block at the source's position, and where in `data` its body is.
+
+        The position is left at the block, for the offset in error messages (section 3.1).
+        """
+        source = self._source
+        if not source.need(_SMALLEST_BLOCK_BYTES):
+            raise source.cut("a block")
+        position = source.position
+        if source.data[position : position + 4] == SECTION_MAGIC:
+            self._codec = self._codec_of_section()
+        kind, length = self._codec.block(source.data, position)
+        if length < _SMALLEST_BLOCK_BYTES or length % 4 or length > MAX_BYTES:
+            raise source.damage(f"a block of {length} bytes (type {kind:#x})")
+        if not source.need(length):
+            raise source.cut(f"a block (type {kind:#x})")
+        body = source.position + 8
+        end = source.position + length - 4
+        (again,) = self._codec.u32(source.data, end)
+        if again != length:
+            raise source.damage(f"a block of {length} bytes that says {again} at its end")
+        return kind, body, end
+
+    def _codec_of_section(self) -> _Codec:
+        """Byte order from the byte-order magic (section 4.1); the length depends on it."""
+        source = self._source
+        magic = source.data[source.position + 8 : source.position + 12]
+        order = _BYTE_ORDERS.get(magic)
+        if order is None:
+            raise source.damage(f"a section header with byte-order magic {magic.hex(' ')}")
+        return _Codec(order)
+
+    def _section(self, body: int, end: int) -> None:
+        """Section Header Block (section 4.1). Interfaces of the last section are forgotten."""
+        source = self._source
+        if end - body < 16:
+            raise source.damage("a section header without its fields")
+        order = self._codec.order
+        major, minor = struct.unpack_from(f"{order}HH", source.data, body + 4)
+        # 1.2 was written by some programs and is the same as 1.0.
+        if major != 1:
+            raise source.damage(f"a section of version {major}.{minor}; rawscan reads 1.x")
+        self._interfaces = []
+        comments = [v for code, v in self._options(body + 16, end) if code == OPT_COMMENT]
+        notes = [note for note in map(SectionNote.parse, comments) if note is not None]
+        self.notes.append(notes[0] if notes else None)
+
+    def _interface(self, body: int, end: int) -> None:
+        """Interface Description Block (section 4.2)."""
+        source, order = self._source, self._codec.order
+        if end - body < 8:
+            raise source.damage("an interface description without its fields")
+        linktype, _, snaplen = struct.unpack_from(f"{order}HHI", source.data, body)
+        ticks, offset_s = 10**6, 0
+        for code, value in self._options(body + 8, end):
+            if code == IF_TSRESOL and len(value) == 1:
+                # The upper bit chooses between a power of two and of ten.
+                power = value[0] & 0x7F
+                ticks = 2**power if value[0] & 0x80 else 10**power
+            elif code == IF_TSOFFSET and len(value) == 8:
+                (offset_s,) = struct.unpack(f"{order}q", value)
+        self._interfaces.append(Interface(linktype, snaplen, ticks, offset_s * ticks))
+        if linktype not in self.linktypes:
+            self.linktypes.append(linktype)
+
+    def _options(self, start: int, end: int) -> Iterator[tuple[int, bytes]]:
+        """Code and value of each option in `data[start:end]` (section 3.5)."""
+        source = self._source
+        while start + 4 <= end:
+            code, length = struct.unpack_from(f"{self._codec.order}HH", source.data, start)
+            if code == OPT_ENDOFOPT:
+                return
+            if start + 4 + length > end:
+                raise source.damage(f"an option (code {code}) longer than its block")
+            yield code, source.data[start + 4 : start + 4 + length]
+            start += 4 + length + -length % 4
+
+    def _timed(self, fields_of: _Fields, body: int, end: int) -> Frame:
+        """Enhanced Packet Block (section 4.3) or its forerunner, the Packet Block (appendix A)."""
+        source = self._source
+        if end - body < 20:
+            raise source.damage("a packet block without its fields")
+        number, high, low, captured, original = fields_of(source.data, body)
+        interface = self._interface_number(number)
+        data = self._packet(captured, body + 20, end)
+        time_s = interface.time_s(high << 32 | low)
+        return Frame(time_s, data, interface.linktype, max(original, captured))
+
+    def _simple(self, body: int, end: int) -> Frame:
+        """Simple Packet Block (section 4.4): of the first interface, and without a time."""
+        if end - body < 4:
+            raise self._source.damage("a simple packet block without its fields")
+        (original,) = self._codec.u32(self._source.data, body)
+        interface = self._interface_number(0)
+        # The captured length is not written down: it is the snaplen's or the packet's.
+        captured = min(interface.snaplen or original, original)
+        return Frame(NO_TIME_S, self._packet(captured, body + 4, end), interface.linktype, original)
+
+    def _packet(self, captured: int, start: int, end: int) -> bytes:
+        if captured > end - start:
+            raise self._source.damage(
+                f"a packet of {captured} bytes in a block with room for {end - start}"
+            )
+        return self._source.data[start : start + captured]
+
+    def _interface_number(self, number: int) -> Interface:
+        if number >= len(self._interfaces):
+            raise self._source.damage(
+                f"a packet of interface {number}, but {len(self._interfaces)} are described"
+            )
+        return self._interfaces[number]

@@ -1,0 +1,164 @@
+"""Opens a capture file and gives out its frames. Reads files and streams; writes nothing.
+
+Whatever has been captured before a file was cut short or damaged is given out; what could not be
+read is said in `CaptureReader.error`. Only a file that is no capture at all raises.
+"""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Iterator
+from pathlib import Path
+from shlex import quote
+from types import TracebackType
+from typing import BinaryIO, Final, Literal, Protocol, Self
+
+from rawscan.capture import pcap, pcapng
+from rawscan.capture.note import SectionNote
+from rawscan.capture.source import CutShortError, Source
+from rawscan.errors import CaptureError
+from rawscan.model import Frame
+
+GZIP_MAGIC: Final = b"\x1f\x8b"
+_SNIFF_BYTES = 8
+
+_EXPECTED = (
+    "expected pcap (d4 c3 b2 a1, a1 b2 c3 d4, 4d 3c b2 a1 or a1 b2 3c 4d) or pcapng "
+    "(0a 0d 0d 0a), plain or gzip"
+)
+_CONVERT = "convert it first: editcap -F pcapng {name} OUT.pcapng"
+_FOREIGN: Final[dict[bytes, tuple[str, str]]] = {
+    b"\x28\xb5\x2f\xfd": ("is compressed with zstd", "unpack it first: zstd -dk {name}"),
+    b"\xfd7zXZ\x00": ("is compressed with xz", "unpack it first: xz -dk {name}"),
+    b"\x04\x22\x4d\x18": ("is compressed with lz4", "unpack it first: lz4 -dk {name}"),
+    b"BZh": ("is compressed with bzip2", "unpack it first: bzip2 -dk {name}"),
+    b"\xa1\xb2\xcd\x34": ("is in Kuznetzov's modified pcap format", _CONVERT),
+    b"\x34\xcd\xb2\xa1": ("is in Kuznetzov's modified pcap format", _CONVERT),
+    b"snoop\x00": ("is in the snoop format", _CONVERT),
+}
+"""How formats begin that are worth naming -> what it is, what to do."""
+
+
+class _Parser(Protocol):
+    linktypes: list[int]
+    notes: list[SectionNote | None]
+
+    def frames(self) -> Iterator[Frame]: ...
+
+
+class CaptureReader:
+    """The frames of one capture file, in one pass. Close it, or use it as a context manager.
+
+    All but `name` and `format` fill up during the pass and are final at its end:
+    `linktypes` are those of the described interfaces, each once, in their order; `notes` has an
+    entry for each pcapng section (None where rawscan left no note) and none for pcap; `packets`
+    counts the frames given out, `bytes` their lengths on the wire. `error` says where (`offset`
+    in bytes, of the unpacked file if it is gzip) and why reading stopped before the file's end;
+    `truncated` that this was because the file is cut short.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        format: Literal["pcap", "pcapng"],
+        parser: _Parser,
+        owned: BinaryIO | None = None,
+    ) -> None:
+        self.name = name
+        self.format = format
+        self.linktypes = parser.linktypes
+        self.notes = parser.notes
+        self.packets = 0
+        self.bytes = 0
+        self.truncated = False
+        self.error: CaptureError | None = None
+        self._owned = owned
+        self._frames = self._counted(parser.frames())
+
+    def __iter__(self) -> Iterator[Frame]:
+        """The frames not yet given out: a second loop goes on where the first stopped."""
+        return self._frames
+
+    def _counted(self, frames: Iterator[Frame]) -> Iterator[Frame]:
+        try:
+            for frame in frames:
+                self.packets += 1
+                self.bytes += frame.original_bytes
+                yield frame
+        except CaptureError as error:
+            self.error = error
+            self.truncated = isinstance(error, CutShortError)
+
+    def close(self) -> None:
+        """Close the file, if `open_capture` opened it. Nothing is given out after this."""
+        self._frames = iter(())
+        if self._owned is not None:
+            self._owned.close()
+
+    def __enter__(self) -> Self:
+        """For `with`: closes at the end."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close."""
+        self.close()
+
+
+def open_capture(source: Path | BinaryIO, *, name: str | None = None) -> CaptureReader:
+    """Open a pcap or pcapng file, plain or gzip; told apart by content, not by name.
+
+    A stream (standard input) is read from where it is, need not be seekable, and is left open.
+    `name` is what messages call it. Raises `CaptureError` for what is no capture.
+    """
+    if not isinstance(source, Path):
+        return _open_stream(source, name or str(getattr(source, "name", "stream")), None)
+    name = name or str(source)
+    try:
+        stream = source.open("rb")
+    except IsADirectoryError:
+        raise CaptureError(f"{name}: is a directory; name the capture files in it") from None
+    except OSError as error:
+        raise CaptureError(f"{name}: cannot be opened: {error.strerror}") from error
+    try:
+        return _open_stream(stream, name, stream)
+    except BaseException:
+        stream.close()
+        raise
+
+
+def _open_stream(stream: BinaryIO, name: str, owned: BinaryIO | None) -> CaptureReader:
+    source = Source(stream, name)
+    if not source.more():
+        raise CaptureError(f"{name}: is empty (0 bytes); {_EXPECTED}", offset=0)
+    source.need(_SNIFF_BYTES)
+    if source.data.startswith(GZIP_MAGIC):
+        source = Source(gzip.GzipFile(fileobj=source), name, "byte (unpacked)")
+        if not source.more():
+            raise CaptureError(f"{name}: is a gzip file of nothing; {_EXPECTED}", offset=0)
+        source.need(_SNIFF_BYTES)
+    magic = source.data[:4]
+    if magic in pcap.MAGICS:
+        return CaptureReader(name, "pcap", pcap.PcapParser(source), owned)
+    if magic == pcapng.SECTION_MAGIC:
+        return CaptureReader(name, "pcapng", pcapng.PcapngParser(source), owned)
+    raise _no_capture(source)
+
+
+def _no_capture(source: Source) -> CaptureError:
+    """Say what the file is instead, as far as its first bytes tell."""
+    head = source.data[:_SNIFF_BYTES]
+    for magic, (what, remedy) in _FOREIGN.items():
+        if head.startswith(magic):
+            todo = remedy.format(name=quote(source.name))
+            return CaptureError(f"{source.name}: {what}; {todo}", offset=0)
+    packed = "" if source.unit == "byte" else " once unpacked"
+    return CaptureError(
+        f"{source.name}: is no capture that rawscan reads: it begins with {head.hex(' ')}{packed}; "
+        f"{_EXPECTED}; other capture formats: {_CONVERT.format(name=quote(source.name))}",
+        offset=0,
+    )

@@ -1,0 +1,119 @@
+"""What several commands share: consoles, outputs, ports, interrupts. Terminal and files only."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+import click
+
+from rawscan.output.files import JsonLines, Sink, open_output
+from rawscan.output.records import Record
+from rawscan.output.table import plain_table, port_table
+from rawscan.ports import PortSpec, builtin_service, parse_ports
+
+ports_option = click.option(
+    "-p",
+    "--ports",
+    default="561",
+    show_default=True,
+    metavar="PORTS",
+    help="Ports: 561, 1-1024, T:80,U:53,monitor.",
+)
+output_option = click.option(
+    "-o",
+    "--output",
+    "outputs",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write results to FILE; its ending tells the format: .jsonl .json .csv .txt."
+    " May be given several times.",
+)
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="JSON Lines on standard output, and nothing else."
+)
+
+
+def service_port(name: str, protocol: str) -> int | None:
+    """Port of a service, by this system's list of services or else by the built-in one."""
+    try:
+        return socket.getservbyname(name, protocol)
+    except OSError:
+        return builtin_service(name, protocol)
+
+
+def read_ports(text: str) -> PortSpec:
+    """Parse `-p`."""
+    return parse_ports(text, service_port)
+
+
+def say(message: str) -> None:
+    """Tell the user something that is no result; only if somebody sits there."""
+    if sys.stderr.isatty():
+        click.echo(message, err=True)
+
+
+def warn(message: str) -> None:
+    """Tell the user something that must not be missed."""
+    click.echo(f"rawscan: {message}", err=True)
+
+
+class Results:
+    """Where this run's records go: every `-o`, and standard output as JSON Lines or as a table."""
+
+    def __init__(self, outputs: Sequence[Path], as_json: bool) -> None:
+        self._sinks: list[Sink] = [open_output(path) for path in outputs]
+        if as_json:
+            self._sinks.append(JsonLines(sys.stdout))
+        self._as_json = as_json
+        self.ports: list[Record] = []
+
+    def write(self, record: Record) -> None:
+        """Give a record to every output."""
+        for sink in self._sinks:
+            sink.write(record)
+        if record["type"] == "port" and not self._as_json:
+            self.ports.append(record)
+
+    def close(self) -> None:
+        """Finish every file."""
+        for sink in self._sinks:
+            sink.close()
+
+    def print_table(self) -> None:
+        """Print the table of ports, unless standard output has JSON Lines on it."""
+        if self._as_json:
+            return
+        if not sys.stdout.isatty():
+            plain_table(self.ports, sys.stdout)
+            return
+        from rich.console import Console
+
+        port_table(self.ports, Console())
+
+
+@contextmanager
+def interruptible() -> Iterator[Callable[[], bool]]:
+    """Turn the first SIGINT or SIGTERM into a flag; a second one ends the program at once.
+
+    What has been found so far must be written, wherever the signal arrives.
+    """
+    asked = False
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        asked = True
+        signal.signal(number, signal.default_int_handler)
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,139 @@
+"""`rawscan lab`: build the lab, look at it, work in it, and show the whole story in it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rawscan.cli.common import warn
+from rawscan.errors import LabError, UsageError
+
+if TYPE_CHECKING:
+    from rawscan.lab.build import Lab
+    from rawscan.lab.plan import Plan
+
+_ME = (sys.executable, "-m", "rawscan")
+
+Claims = dict[tuple[str, str], tuple[str, str, str | None]]
+"""(target, protocol) to (state, reason, responder)."""
+
+
+@click.group("lab", short_help="A network of real kernels and firewalls to scan, without root.")
+def command() -> None:
+    """A network of real kernels and firewalls on this machine, built without root.
+
+    It lives in namespaces of its own and vanishes with the command; this machine's own network is
+    never touched.
+    """
+
+
+@command.command("show")
+def show() -> None:
+    """List the lab's hosts, what each does and what a scan must find."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from rawscan.lab.plan import BASIC
+
+    table = Table(box=None, pad_edge=False)
+    for heading in ("HOST", "ADDRESSES", "TCP", "UDP", "WHY"):
+        table.add_column(heading, overflow="fold")
+    for host in BASIC.hosts:
+        words = {
+            protocol: "\n".join(
+                f"{e.state.value} {e.reason}" for e in host.expected if e.protocol.value == protocol
+            )
+            for protocol in ("tcp", "udp")
+        }
+        table.add_row(host.name, f"{host.v4}\n{host.v6}", words["tcp"], words["udp"], host.note)
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
+
+
+@command.command("shell")
+@click.argument("host", default="scanner")
+def shell(host: str) -> int:
+    """Build the lab and open a shell on HOST (the scanner); it goes when the shell ends."""
+    from rawscan.lab.build import Lab
+
+    with Lab.up() as lab:
+        click.echo(
+            f"rawscan: on {host}; scan 10.56.1.0/24 or fd56:1::11, and `exit` takes the lab down",
+            err=True,
+        )
+        return lab.run(["sh", "-i"], host=host).returncode
+
+
+@command.command("demo")
+@click.option(
+    "--directory",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("out"),
+    show_default=True,
+    help="Where the recording and the records go.",
+)
+def demo(directory: Path) -> int:
+    """Scan port 561 all over the lab, then read the recording back: two ways, one truth."""
+    from rawscan.lab.build import Lab
+
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"--directory {directory}: {error.strerror}") from error
+    recording = directory / "demo.pcapng"
+    live, offline = directory / "demo-live.jsonl", directory / "demo-offline.jsonl"
+    with Lab.up() as lab:
+        targets = [str(target) for target in lab.plan.targets()]
+        click.echo(f"$ rawscan scan --write-pcap {recording} ({len(targets)} addresses)\n")
+        scanned = lab.run([*_ME, "scan", *targets, "--write-pcap", str(recording), "-o", str(live)])
+        if scanned.returncode:
+            return scanned.returncode
+        click.echo(f"\n$ rawscan pcap {recording}\n")
+        read = lab.run([*_ME, "pcap", str(recording), "-o", str(offline)])
+        if read.returncode:
+            return read.returncode
+        return _compare(lab, live, offline)
+
+
+def _compare(lab: Lab, live: Path, offline: Path) -> int:
+    """Say whether the plan, the scan and its recording agree on every port; 1 if not."""
+    expected = _plan_claims(lab.plan)
+    seen, read = _file_claims(live), _file_claims(offline)
+    wrong = 0
+    for key, claim in expected.items():
+        if not claim == seen.get(key) == read.get(key):
+            wrong += 1
+            warn(f"{' '.join(key)}: plan {claim}, live {seen.get(key)}, offline {read.get(key)}")
+    total = len(expected)
+    click.echo(
+        f"\n{total - wrong} of {total} ports: the verdict is what the plan expects, and the "
+        "recording, read offline, agrees."
+    )
+    if wrong:
+        raise LabError(f"{wrong} of {total} ports disagree, as listed above")
+    return 0
+
+
+def _plan_claims(plan: Plan) -> Claims:
+    claims: Claims = {}
+    for _, target, expected in plan.claims():
+        responder = plan.responder(target, expected)
+        claims[str(target), expected.protocol.value] = (
+            expected.state.value,
+            expected.reason,
+            None if responder is None else str(responder),
+        )
+    return claims
+
+
+def _file_claims(path: Path) -> Claims:
+    records: Iterable[dict[str, Any]] = map(json.loads, path.read_text().splitlines())
+    return {
+        (r["target"], r["protocol"]): (r["state"], r["reason"], r["reason_ip"])
+        for r in records
+        if r["type"] == "port"
+    }

@@ -1,0 +1,274 @@
+"""Which reply answers which probe. No socket, no clock.
+
+Live, the token proves it (`LiveCorrelator`): nothing is remembered. Offline there is no key, and a
+reply must answer a probe that was seen before it (`CaptureCorrelator`). Both read one and the same
+`signal_of`, so a packet means the same to both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+
+from rawscan.model import (
+    Evidence,
+    Flags,
+    Icmp,
+    IPAddress,
+    Other,
+    Packet,
+    Port,
+    ProbeKind,
+    Protocol,
+    ReplyKind,
+    Signal,
+    Tcp,
+    Udp,
+)
+from rawscan.ports import PortSpec
+from rawscan.wire.token import Token
+
+_SEQ = 1 << 32
+_HOST_UNREACHABLE = ((4, 3, 1), (6, 1, 3))
+"""IP version, type and code of "nobody on the last link has this address"."""
+
+
+def signal_of(packet: Packet) -> Signal | None:
+    """What kind of reply this packet can be; None if it can be none."""
+    match packet.body:
+        case Tcp(flags=flags) if flags is not None:
+            return Signal(_tcp_kind(flags))
+        case Udp():
+            return Signal(ReplyKind.UDP)
+        case Icmp(quoted=Packet() as quoted) as icmp:
+            # The last hop's complaint about its own link comes from the asker's own address.
+            own = packet.source == quoted.source != quoted.destination
+            if own and (icmp.version, icmp.type, icmp.code) in _HOST_UNREACHABLE:
+                return Signal(ReplyKind.NO_NEIGHBOUR)
+            kind = ReplyKind.ICMP if icmp.version == 4 else ReplyKind.ICMP6
+            return Signal(kind, icmp.type, icmp.code)
+    return None
+
+
+def _tcp_kind(flags: Flags) -> ReplyKind:
+    if flags & Flags.RST:
+        return ReplyKind.RST
+    if flags & Flags.SYN:
+        return ReplyKind.SYN_ACK if flags & Flags.ACK else ReplyKind.SYN
+    return ReplyKind.TCP_OTHER
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Who asks whom, as a packet says: of a reply, seen from the one who asked."""
+
+    source: IPAddress
+    target: IPAddress
+    protocol: Protocol
+    source_port: int
+    port: int
+
+
+def ask_of(packet: Packet) -> Ask | None:
+    """The probe that this packet is, or that the packet quoted in an ICMP error was."""
+    match packet.body:
+        case Tcp(sport=sport, dport=dport):
+            return Ask(packet.source, packet.destination, Protocol.TCP, sport, dport)
+        case Udp(sport=sport, dport=dport):
+            return Ask(packet.source, packet.destination, Protocol.UDP, sport, dport)
+        case Icmp(quoted=Packet(body=Tcp() | Udp()) as quoted):
+            return ask_of(quoted)
+        case Icmp() | Other():
+            return None
+
+
+def answered_ask(packet: Packet) -> Ask | None:
+    """The probe that this packet would be a reply to."""
+    ask = ask_of(packet)
+    if ask is None or isinstance(packet.body, Icmp):
+        return ask
+    return Ask(ask.target, ask.source, ask.protocol, ask.port, ask.source_port)
+
+
+def proves(kind: ProbeKind, packet: Packet, seq: int, ack: int) -> bool:
+    """Does this TCP segment, or the one it quotes, answer a `kind` probe with `seq` and `ack`?
+
+    RFC 9293, section 3.10.7.1: a RST answers a SYN by acknowledging its number plus one (some
+    stacks leave the one out), and an ACK by taking its acknowledgement number as its own number.
+    """
+    match packet.body:
+        case Icmp(quoted=Packet(body=Tcp(seq=quoted))):
+            return quoted == seq
+        case Tcp(flags=flags) as tcp if flags is not None:
+            if kind is ProbeKind.ACK:
+                return bool(flags & Flags.RST) and tcp.seq == ack
+            if flags & Flags.RST:
+                return tcp.ack in (seq, (seq + 1) % _SEQ)
+            if flags & Flags.ACK:
+                return tcp.ack == (seq + 1) % _SEQ
+            # A SYN without ACK acknowledges nothing; the ports must do.
+            return bool(flags & Flags.SYN)
+    return False
+
+
+def evidence_of(
+    packet: Packet, signal: Signal, target: IPAddress, time_s: float, try_number: int
+) -> Evidence:
+    """Put a reply that was proved to be one into a record."""
+    tcp = packet.body if isinstance(packet.body, Tcp) else None
+    return Evidence(
+        signal=signal,
+        responder=packet.source,
+        from_target=packet.source == target,
+        time_s=time_s,
+        try_number=try_number,
+        ttl=packet.ttl,
+        window=tcp.window if tcp else None,
+        options_bytes=tcp.options_bytes if tcp else None,
+    )
+
+
+class LiveCorrelator:
+    """Checks replies by their token; keeps no memory of what was sent."""
+
+    def __init__(self, token: Token, kinds: Iterable[ProbeKind]) -> None:
+        self._token = token
+        self._kinds = tuple(kinds)
+
+    def match(self, packet: Packet, time_s: float) -> tuple[Port, Evidence] | None:
+        """The port that this packet is evidence about; None if it proves nothing to us."""
+        signal, ask = signal_of(packet), answered_ask(packet)
+        if signal is None or ask is None:
+            return None
+        for kind in self._kinds:
+            if kind.protocol is not ask.protocol:
+                continue
+            port = Port(ask.target, ask.port, kind)
+            number = self._token.try_number(ask.source, port, ask.source_port)
+            if number is None:
+                continue
+            seq = self._token.sequence(ask.source, port, number)
+            if ask.protocol is Protocol.UDP or proves(kind, packet, seq, seq):
+                return port, evidence_of(packet, signal, ask.target, time_s, number)
+        return None
+
+    def is_ours(self, packet: Packet) -> bool:
+        """Does it at least go to (or quote) one of our source ports? Worth recording if so."""
+        ask = answered_ask(packet)
+        return ask is not None and ask.source_port in self._token.source_ports
+
+
+@dataclass(frozen=True, slots=True)
+class SeenProbe:
+    """A probe in a capture. `seq` and `ack` are 0 for UDP."""
+
+    time_s: float
+    frame_number: int
+    source_port: int
+    seq: int = 0
+    ack: int = 0
+
+
+@dataclass(slots=True)
+class Exchange:
+    """All that a capture holds about one port, as asked by one source."""
+
+    source: IPAddress
+    port: Port
+    probes: list[SeenProbe] = field(default_factory=list)
+    evidence: list[Evidence] = field(default_factory=list)
+
+
+class CaptureCorrelator:
+    """Joins probes and replies of a capture, in the order in which they were captured.
+
+    Memory grows with the number of distinct probes, not with the length of the capture.
+    """
+
+    def __init__(self, ports: PortSpec) -> None:
+        self._ports = ports
+        self._exchanges: dict[tuple[IPAddress, Port], Exchange] = {}
+        self._open: dict[Ask, list[tuple[Exchange, int]]] = {}  # with the number of the try
+        # Conversations that the other side began: what goes to the port in them is no probe.
+        self._begun_there: set[Ask] = set()
+        self._heard: set[IPAddress] = set()
+
+    @property
+    def exchanges(self) -> Iterator[Exchange]:
+        """Every exchange, in the order of its first probe."""
+        return iter(self._exchanges.values())
+
+    def hears(self, source: IPAddress) -> bool:
+        """Has anything been seen on its way to this source? If not, the capture may be one-way."""
+        return source in self._heard
+
+    def add(self, packet: Packet, time_s: float, frame_number: int) -> bool:
+        """Take one packet into account; True if it is a probe to one of the ports, or a reply."""
+        ask, answered = ask_of(packet), answered_ask(packet)
+        if ask is None or answered is None:
+            return False
+        self._heard.add(packet.destination)
+        from_port = answered.port in self._ports.of(answered.protocol)
+        if from_port and self._add_reply(packet, answered, time_s, frame_number):
+            return True
+        if isinstance(packet.body, Icmp):
+            return False
+        if ask.port in self._ports.of(ask.protocol):
+            return self._add_probe(packet, ask, time_s, frame_number)
+        if from_port and answered not in self._open:
+            self._begun_there.add(answered)
+        return False
+
+    def _add_probe(self, packet: Packet, ask: Ask, time_s: float, frame_number: int) -> bool:
+        kind = self._probe_kind(packet, ask)
+        if kind is None:
+            return False
+        port = Port(ask.target, ask.port, kind)
+        exchange = self._exchanges.setdefault((ask.source, port), Exchange(ask.source, port))
+        tcp = packet.body if isinstance(packet.body, Tcp) else None
+        probe = SeenProbe(
+            time_s,
+            frame_number,
+            ask.source_port,
+            seq=(tcp.seq or 0) if tcp else 0,
+            ack=(tcp.ack or 0) if tcp else 0,
+        )
+        self._open.setdefault(ask, []).append((exchange, len(exchange.probes)))
+        exchange.probes.append(probe)
+        return True
+
+    def _probe_kind(self, packet: Packet, ask: Ask) -> ProbeKind | None:
+        match packet.body:
+            case Udp():
+                return None if ask in self._begun_there else ProbeKind.UDP
+            case Tcp(flags=flags) if flags is not None:
+                control = flags & (Flags.SYN | Flags.ACK | Flags.RST | Flags.FIN)
+                if control == Flags.SYN:
+                    return ProbeKind.SYN
+                # An ACK out of the blue; in a conversation that was seen to begin it is no probe.
+                blue = ask not in self._begun_there and not self._is_conversation(ask)
+                if control == Flags.ACK and not packet.body.payload_bytes and blue:
+                    return ProbeKind.ACK
+        return None
+
+    def _is_conversation(self, ask: Ask) -> bool:
+        return any(exchange.port.kind is ProbeKind.SYN for exchange, _ in self._open.get(ask, ()))
+
+    def _add_reply(self, packet: Packet, answered: Ask, time_s: float, frame_number: int) -> bool:
+        signal = signal_of(packet)
+        if signal is None:
+            return False
+        # The last probe that it can answer: that is the one whose answer it most likely is.
+        for exchange, number in reversed(self._open.get(answered, ())):
+            kind, probe = exchange.port.kind, exchange.probes[number]
+            if kind is ProbeKind.UDP or proves(kind, packet, probe.seq, probe.ack):
+                evidence = evidence_of(packet, signal, exchange.port.target, time_s, number)
+                exchange.evidence.append(
+                    replace(
+                        evidence,
+                        rtt_s=max(time_s - probe.time_s, 0.0),
+                        frame_number=frame_number,
+                    )
+                )
+                return True
+        return False

@@ -1,0 +1,35 @@
+"""How fast probes may leave: a token bucket. Pure."""
+
+from __future__ import annotations
+
+BURST_S = 0.01
+"""A bucket holds what may be sent in this time, but at least one packet."""
+
+
+class Pacer:
+    """Never lets more than `rate_pps` packets a second through, bursts of 10 ms aside."""
+
+    def __init__(self, rate_pps: float) -> None:
+        if not rate_pps > 0:
+            raise ValueError("the rate must be above 0")
+        self.rate_pps = rate_pps
+        self._burst = max(1.0, rate_pps * BURST_S)
+        self._tokens = self._burst
+        self._filled_s: float | None = None
+
+    def take(self, now_s: float) -> bool:
+        """May one packet leave now? If so, it counts as sent."""
+        if self._filled_s is not None:
+            earned = max(now_s - self._filled_s, 0.0) * self.rate_pps
+            self._tokens = min(self._burst, self._tokens + earned)
+        self._filled_s = now_s
+        # Rounding must not make a packet wait that came exactly on time.
+        if self._tokens < 1.0 - 1e-6:
+            return False
+        self._tokens -= 1.0
+        return True
+
+    def next_s(self, now_s: float) -> float:
+        """The earliest time at which `take` can be true again."""
+        missing = max(1.0 - self._tokens, 0.0)
+        return max(now_s, (self._filled_s or now_s) + missing / self.rate_pps)

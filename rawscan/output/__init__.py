@@ -1,0 +1,1 @@
+"""One format a file: records for other programs, tables for people."""

@@ -1,0 +1,146 @@
+"""Where records go: files whose name tells the format, and standard output. Writes files.
+
+A format is a class with `write` and `close`, and a line in `FORMATS`.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol, TextIO
+
+from rawscan.errors import UsageError
+from rawscan.output.records import Record, to_line
+from rawscan.output.table import plain_table
+
+
+class Sink(Protocol):
+    """Takes records, in the order in which they become known."""
+
+    def write(self, record: Record) -> None:
+        """Take one record."""
+        ...
+
+    def close(self) -> None:
+        """Write what is still to be written."""
+        ...
+
+
+class JsonLines:
+    """One record a line, each flushed at once, so that whoever reads along sees whole lines."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, record: Record) -> None:
+        """Append one line."""
+        self._stream.write(to_line(record) + "\n")
+        self._stream.flush()
+
+    def close(self) -> None:
+        """Nothing is held back."""
+
+
+class JsonArray:
+    """All records as one JSON array, one record a line; closed properly on interrupt too."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._before = "[\n"
+
+    def write(self, record: Record) -> None:
+        """Append one element."""
+        self._stream.write(self._before + json.dumps(record, ensure_ascii=False))
+        self._before = ",\n"
+
+    def close(self) -> None:
+        """End the array."""
+        self._stream.write("[]\n" if self._before == "[\n" else "\n]\n")
+
+
+class Csv:
+    """The `port` records as RFC 4180 CSV; hints are joined by `; `. Other records are left out."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._writer: csv.DictWriter[str] | None = None
+
+    def write(self, record: Record) -> None:
+        """Append a row if it is a `port` record."""
+        if record["type"] != "port":
+            return
+        row = {
+            key: "; ".join(map(str, value)) if isinstance(value, list) else value
+            for key, value in record.items()
+            if key != "type"
+        }
+        if self._writer is None:
+            self._writer = csv.DictWriter(self._stream, row, lineterminator="\r\n")
+            self._writer.writeheader()
+        self._writer.writerow(row)
+
+    def close(self) -> None:
+        """Nothing is held back."""
+
+
+class Text:
+    """The table that the terminal shows, without colours."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._ports: list[Record] = []
+
+    def write(self, record: Record) -> None:
+        """Keep a `port` record for the table."""
+        if record["type"] == "port":
+            self._ports.append(record)
+
+    def close(self) -> None:
+        """Write the table."""
+        buffer = io.StringIO()
+        plain_table(self._ports, buffer)
+        self._stream.write(buffer.getvalue())
+
+
+FORMATS: dict[str, Callable[[TextIO], Sink]] = {
+    ".jsonl": JsonLines,
+    ".json": JsonArray,
+    ".csv": Csv,
+    ".txt": Text,
+}
+
+
+class _File:
+    """A sink that owns its file."""
+
+    def __init__(self, stream: TextIO, sink: Sink) -> None:
+        self._stream = stream
+        self._sink = sink
+
+    def write(self, record: Record) -> None:
+        self._sink.write(record)
+
+    def close(self) -> None:
+        self._sink.close()
+        self._stream.close()
+
+
+def open_output(path: Path) -> Sink:
+    """Open an output file; the format is that of its name's ending.
+
+    Raises `UsageError` if there is no such format or the file cannot be written.
+    """
+    make = FORMATS.get(path.suffix.lower())
+    if make is None:
+        raise UsageError(
+            f"-o {path}: the ending tells the format, and {path.suffix or 'none'!r} is not one of "
+            f"{' '.join(FORMATS)}"
+        )
+    try:
+        stream = path.open("w", encoding="utf-8", newline="")
+    except OSError as error:
+        raise UsageError(f"-o {path}: cannot be written: {error.strerror}") from error
+    return _File(stream, make(stream))

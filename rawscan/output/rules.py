@@ -1,0 +1,62 @@
+"""The rule table for people, made with Rich from the rules. Writes to the stream it is given."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TextIO
+
+from rawscan.output.table import STATE_STYLES
+from rawscan.rules import Rule
+
+_SENDERS = {True: "the target", False: "anybody else", None: "either"}
+
+
+def rule_table(rules: Sequence[Rule], stream: TextIO, width: int | None = None) -> None:
+    """Print one line a rule. `width` in columns; None: that of the terminal."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(file=stream, width=width)
+    table = Table(box=box.SIMPLE_HEAD if console.is_terminal else None, pad_edge=False)
+    wide = console.width >= 110
+    headings = ("RULE", "PROBE", "REPLY", "FROM", "STATE", "REASON", *(("WHY", "RFC") * wide))
+    for heading in headings:
+        table.add_column(heading, overflow="fold", no_wrap=heading in ("RULE", "PROBE"))
+    for rule in rules:
+        more = (rule.why, _citation(rule)) if wide else ()
+        sender = "either" if rule.from_target is None else _SENDERS[rule.from_target]
+        table.add_row(
+            rule.id, rule.probe.value, rule.signal, sender, _state(rule), rule.reason, *more
+        )
+    console.print(table)
+
+
+def rule_text(rule: Rule, stream: TextIO, width: int | None = None) -> None:
+    """Print one rule in full."""
+    from rich.console import Console
+
+    console = Console(file=stream, width=width, highlight=False)
+    console.print(f"[bold]{rule.id}[/]")
+    for name, value in (
+        ("probe", rule.probe.value),
+        ("reply", f"{rule.signal}, from {_SENDERS[rule.from_target]}"),
+        ("state", _state(rule)),
+        ("reason", rule.reason),
+        ("why", rule.why),
+        ("source", _citation(rule) or "no RFC speaks of it"),
+    ):
+        console.print(f"  {name:<7} {value}")
+
+
+def _state(rule: Rule) -> str:
+    if rule.state is None:
+        return "(a hint only)"
+    return f"[{STATE_STYLES[rule.state.value]}]{rule.state.value}[/]"
+
+
+def _citation(rule: Rule) -> str:
+    if not rule.rfc:
+        return ""
+    place = rule.section if not rule.section[:1].isdigit() else f"section {rule.section}"
+    return f"{rule.rfc}, {place}"

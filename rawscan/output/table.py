@@ -1,0 +1,143 @@
+"""Tables for people, made with Rich from the records. Writes to the stream it is given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from ipaddress import ip_address
+from math import floor
+from typing import TYPE_CHECKING, TextIO
+
+from rawscan.output.records import Record
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+STATE_STYLES = {
+    "open": "bold green",
+    "closed": "red",
+    "filtered": "yellow",
+    "unfiltered": "cyan",
+    "open|filtered": "yellow",
+    "closed|filtered": "yellow",
+    "unknown": "magenta",
+}
+
+MAX_ROWS = 1000
+"""A longer table helps nobody; the files hold everything."""
+
+_PLAIN_WIDTH = 200
+_WIDE, _NARROW = 100, 64
+
+
+def sort_key(record: Record) -> tuple[int, int, int, str, str]:
+    """IPv4 before IPv6, then by address, port, protocol and probe."""
+    address = ip_address(record["target"])
+    return (
+        address.version,
+        int(address),
+        record["port"],
+        record["protocol"],
+        record["probe"],
+    )
+
+
+def latest(records: Iterable[Record]) -> list[Record]:
+    """One record a port, in order; a later one replaces an earlier one (it revises it)."""
+    by_port = {
+        (r["target"], r["port"], r["probe"], r.get("source"), r.get("capture")): r for r in records
+    }
+    return sorted(by_port.values(), key=sort_key)
+
+
+def port_table(records: Sequence[Record], console: Console) -> None:
+    """Print the verdicts; the narrower the console, the fewer the columns."""
+    from rich import box
+    from rich.table import Table
+
+    rows = latest(records)
+    table = Table(
+        box=box.SIMPLE_HEAD if console.is_terminal else None,
+        pad_edge=False,
+        header_style="bold",
+    )
+    askers = {(ip_address(row["target"]).version, row.get("source")) for row in rows}
+    sources = len(askers) > len({version for version, _ in askers})
+    _columns(table, console.width, sources)
+    for row in rows[:MAX_ROWS]:
+        table.add_row(*_cells(row, console.width, sources))
+    console.print(table)
+    if len(rows) > MAX_ROWS:
+        console.print(f"... and {len(rows) - MAX_ROWS} more; -o FILE.jsonl holds them all")
+    for row in rows[:MAX_ROWS]:
+        if row["hints"]:
+            where = f"{row['target']} {row['port']}/{row['protocol']}"
+            console.print(f"  hint: {where}: {', '.join(row['hints'])}", highlight=False)
+
+
+def plain_table(records: Sequence[Record], stream: TextIO) -> None:
+    """The same for a file or a pipe: no colours, no folding."""
+    from rich.console import Console
+
+    console = Console(file=stream, width=_PLAIN_WIDTH, color_system=None, force_terminal=False)
+    port_table(records, console)
+
+
+def _columns(table: Table, width: int, sources: bool) -> None:
+    table.add_column("TARGET", overflow="fold")
+    table.add_column("PORT", no_wrap=True)
+    table.add_column("STATE", no_wrap=True)
+    table.add_column("REASON", overflow="fold")
+    if width >= _NARROW:
+        table.add_column("FROM", overflow="fold")
+    if sources:
+        table.add_column("ASKED BY", overflow="fold")
+    if width >= _WIDE:
+        table.add_column("TTL", justify="right")
+        table.add_column("RTT", justify="right", no_wrap=True)
+        table.add_column("TRIES", justify="right")
+        table.add_column("SURE", justify="right")
+
+
+def _cells(row: Record, width: int, sources: bool) -> list[str]:
+    style = STATE_STYLES[row["state"]]
+    cells = [
+        row["target"],
+        f"{row['port']}/{row['protocol']}" + (" ack" if row["probe"] == "ack" else ""),
+        f"[{style}]{row['state']}[/]",
+        row["reason"],
+    ]
+    if width >= _NARROW:
+        cells.append(_who(row))
+    if sources:
+        cells.append(row["source"])
+    if width >= _WIDE:
+        cells += [
+            "" if row["reason_ttl"] is None else str(row["reason_ttl"]),
+            "" if row["rtt_ms"] is None else f"{row['rtt_ms']:.3f} ms",
+            str(row["tries"]),
+            _sureness(row),
+        ]
+    return cells
+
+
+def _who(row: Record) -> str:
+    """Who answered: the target's own word needs no address."""
+    if row["reason_ip"] is None:
+        return "-"
+    return "target" if row["reason_ip"] == row["target"] else str(row["reason_ip"])
+
+
+def _sureness(row: Record) -> str:
+    """A reply is sure; silence has a number, which must not be rounded up to certainty."""
+    if row["state"] == "unknown" or row["confidence"] == 1:
+        return ""
+    return f"{floor(row['confidence'] * 1e6) / 1e4:.4f} %"
+
+
+def state_counts(records: Iterable[Record]) -> str:
+    """`2 open, 14 closed`: how many ports are in each state, in the order of the states."""
+    counts: dict[str, int] = {}
+    for record in latest(records):
+        counts[record["state"]] = counts.get(record["state"], 0) + 1
+    return ", ".join(f"{counts[state]} {state}" for state in STATE_STYLES if state in counts)

@@ -1,0 +1,142 @@
+"""Bytes to a `Packet`. Touches nothing, and never looks beyond what was captured.
+
+A header that was cut off (by snaplen, or by an ICMP error that quotes only its first 8 bytes) is
+read as far as it goes: the fields that are missing are None. The headers of IPv4 are those of RFC
+791, of IPv6 RFC 8200, of TCP RFC 9293, of UDP RFC 768, of ICMP RFC 792 and RFC 4443.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv6Address
+from struct import unpack_from
+
+from rawscan.errors import DecodeError
+from rawscan.model import Flags, Frame, Icmp, Other, Packet, Tcp, Udp
+from rawscan.wire.linklayer import ip_offset
+
+ICMP_ERRORS = frozenset({3, 4, 5, 11, 12})
+"""ICMP types that quote the packet that provoked them (RFC 1122, section 3.2.2)."""
+
+_ICMP, _TCP, _UDP, _ICMP6 = 1, 6, 17, 58
+_HOP_BY_HOP, _ROUTING, _FRAGMENT, _AUTHENTICATION, _DESTINATION = 0, 43, 44, 51, 60
+_MOBILITY, _HIP, _SHIM6 = 135, 139, 140
+_EXTENSIONS = frozenset(
+    {_HOP_BY_HOP, _ROUTING, _FRAGMENT, _AUTHENTICATION, _DESTINATION, _MOBILITY, _HIP, _SHIM6}
+)
+
+
+def decode_frame(frame: Frame) -> Packet:
+    """Decode a frame as it was captured. Raises `DecodeError` if it holds no readable IP packet."""
+    return decode(frame.data[ip_offset(frame.linktype, frame.data) :])
+
+
+def decode(data: bytes, *, quotes: bool = True) -> Packet:
+    """Decode an IP packet. Raises `DecodeError`, and nothing else, for what is none.
+
+    With `quotes` false, the packet inside an ICMP error is left alone.
+    """
+    if not data:
+        raise DecodeError("empty packet")
+    version = data[0] >> 4
+    if version == 4:
+        return _ipv4(data, quotes)
+    if version == 6:
+        return _ipv6(data, quotes)
+    raise DecodeError(f"IP version {version}")
+
+
+def _ipv4(data: bytes, quotes: bool) -> Packet:
+    header = (data[0] & 0xF) * 4
+    if header < 20:
+        raise DecodeError("IPv4 header length below 20")
+    if len(data) < header:
+        raise DecodeError("IPv4 header cut off")
+    total, fragment = unpack_from("!HxxH", data, 2)
+    # Segmentation offload leaves 0 in the length field of captures taken on the sender.
+    size = (total if total >= header else len(data)) - header
+    body = _transport(data[9], data[header : header + size], size, bool(fragment & 0x1FFF), quotes)
+    return Packet(IPv4Address(data[12:16]), IPv4Address(data[16:20]), data[8], body)
+
+
+def _ipv6(data: bytes, quotes: bool) -> Packet:
+    if len(data) < 40:
+        raise DecodeError("IPv6 header cut off")
+    payload, protocol, hop_limit = unpack_from("!HBB", data, 4)
+    end = 40 + payload if payload else len(data)  # 0: a jumbogram (RFC 2675) or offload
+    start, protocol, later = _skip_extensions(data, protocol)
+    body = _transport(protocol, data[start:end], max(end - start, 0), later, quotes)
+    return Packet(IPv6Address(data[8:24]), IPv6Address(data[24:40]), hop_limit, body)
+
+
+def _skip_extensions(data: bytes, protocol: int) -> tuple[int, int, bool]:
+    """Where the upper layer begins, what it is, and whether this is a later fragment of it."""
+    offset = 40
+    while protocol in _EXTENSIONS:
+        if len(data) < offset + 8:
+            raise DecodeError("IPv6 extension header cut off")
+        kind, protocol = protocol, data[offset]
+        if kind == _FRAGMENT:
+            if unpack_from("!H", data, offset + 2)[0] & 0xFFF8:
+                return offset + 8, protocol, True
+            offset += 8
+        elif kind == _AUTHENTICATION:  # RFC 4302, section 2.2: in 4-byte units, minus 2
+            offset += (data[offset + 1] + 2) * 4
+        else:
+            offset += (data[offset + 1] + 1) * 8
+    return offset, protocol, False
+
+
+def _transport(
+    protocol: int, data: bytes, size: int, later_fragment: bool, quotes: bool
+) -> Tcp | Udp | Icmp | Other:
+    """Decode what IP carries: `data` is what was captured of its `size` bytes."""
+    if later_fragment:
+        return Other(protocol)
+    if protocol == _TCP:
+        return _tcp(data, size)
+    if protocol == _UDP:
+        return _udp(data)
+    if protocol in (_ICMP, _ICMP6):
+        return _icmp(4 if protocol == _ICMP else 6, data, quotes)
+    return Other(protocol)
+
+
+def _tcp(data: bytes, size: int) -> Tcp:
+    have = len(data)
+    if have < 4:
+        raise DecodeError("TCP header cut off before the ports")
+    sport, dport = unpack_from("!HH", data)
+    offset = (data[12] >> 4) * 4 if have > 12 else None
+    return Tcp(
+        sport,
+        dport,
+        seq=unpack_from("!I", data, 4)[0] if have >= 8 else None,
+        ack=unpack_from("!I", data, 8)[0] if have >= 12 else None,
+        flags=Flags(data[13]) if have > 13 else None,
+        window=unpack_from("!H", data, 14)[0] if have >= 16 else None,
+        options_bytes=None if offset is None else max(offset - 20, 0),
+        payload_bytes=None if offset is None else max(size - offset, 0),
+    )
+
+
+def _udp(data: bytes) -> Udp:
+    if len(data) < 4:
+        raise DecodeError("UDP header cut off before the ports")
+    sport, dport = unpack_from("!HH", data)
+    length = max(unpack_from("!H", data, 4)[0] - 8, 0) if len(data) >= 6 else None
+    return Udp(sport, dport, length)
+
+
+def _icmp(version: int, data: bytes, quotes: bool) -> Icmp:
+    if len(data) < 2:
+        raise DecodeError("ICMP header cut off")
+    type_, code = data[0], data[1]
+    # Every ICMPv6 type below 128 is an error that quotes (RFC 4443, section 2.1).
+    is_error = type_ in ICMP_ERRORS if version == 4 else type_ < 128
+    quoted = None
+    if is_error and quotes:
+        try:
+            quoted = decode(data[8:], quotes=False)
+        except DecodeError:
+            quoted = None  # It quotes too little to say whose probe it was; that is no error.
+    return Icmp(version, type_, code, quoted)

@@ -1,0 +1,101 @@
+"""Where the IP packet begins in a frame, for each link type. Touches nothing.
+
+Link type numbers are those of the pcap and pcapng formats (www.tcpdump.org/linktypes.html).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rawscan.errors import DecodeError
+
+NULL, ETHERNET, PPP, RAW, LOOP, SLL = 0, 1, 9, 101, 108, 113
+IPV4, IPV6, SLL2 = 228, 229, 276
+# DLT_RAW as some systems wrote it into files before 101 was assigned.
+RAW_BSD, RAW_OPENBSD = 12, 14
+
+_ETHER_IP = (0x0800, 0x86DD)
+_VLAN = (0x8100, 0x88A8, 0x9100)
+_MPLS = (0x8847, 0x8848)
+_PPPOE = 0x8864
+_PPP_IP = (0x0021, 0x0057)
+
+
+def _u16(data: bytes, offset: int) -> int:
+    if len(data) < offset + 2:
+        raise DecodeError("link-layer header cut off")
+    return data[offset] << 8 | data[offset + 1]
+
+
+def _after_ethertype(data: bytes, offset: int) -> int:
+    """Follow VLAN tags, MPLS labels and PPPoE from the ethertype at `offset`."""
+    kind = _u16(data, offset)
+    while kind in _VLAN:  # IEEE 802.1Q: two bytes of tag, then the next ethertype
+        offset += 4
+        kind = _u16(data, offset)
+    offset += 2
+    if kind in _ETHER_IP:
+        return offset
+    if kind in _MPLS:
+        return _after_labels(data, offset)
+    if kind == _PPPOE:  # RFC 2516, section 4: 6 bytes, then PPP's protocol field
+        return _after_ppp_protocol(data, offset + 6)
+    raise DecodeError(f"ethertype 0x{kind:04x}")
+
+
+def _after_labels(data: bytes, offset: int) -> int:
+    """Skip MPLS labels up to the bottom of the stack (RFC 3032, section 2.1)."""
+    while True:
+        last = _u16(data, offset + 2) >> 8 & 1
+        offset += 4
+        if last:
+            return offset
+
+
+def _after_ppp_protocol(data: bytes, offset: int) -> int:
+    protocol = _u16(data, offset)
+    if protocol not in _PPP_IP:
+        raise DecodeError(f"PPP protocol 0x{protocol:04x}")
+    return offset + 2
+
+
+def _ppp(data: bytes) -> int:
+    # RFC 1662, section 3.1: address and control field, ff 03, may be left out.
+    return _after_ppp_protocol(data, 2 if data[:2] == b"\xff\x03" else 0)
+
+
+def _bsd_family(data: bytes) -> int:
+    # AF_INET is 2 everywhere, AF_INET6 10, 24, 28 or 30; in the byte order of whoever wrote it.
+    if len(data) < 4:
+        raise DecodeError("link-layer header cut off")
+    family = min(int.from_bytes(data[:4], "little"), int.from_bytes(data[:4], "big"))
+    if family not in (2, 10, 24, 28, 30):
+        raise DecodeError(f"address family {family}")
+    return 4
+
+
+_IP_OFFSET: dict[int, Callable[[bytes], int]] = {
+    NULL: _bsd_family,
+    LOOP: _bsd_family,
+    ETHERNET: lambda data: _after_ethertype(data, 12),
+    PPP: _ppp,
+    RAW: lambda data: 0,
+    RAW_BSD: lambda data: 0,
+    RAW_OPENBSD: lambda data: 0,
+    IPV4: lambda data: 0,
+    IPV6: lambda data: 0,
+    SLL: lambda data: _after_ethertype(data, 14),
+    SLL2: lambda data: _after_ethertype(data[:2] + data[20:], 0) + 18,
+}
+
+
+def ip_offset(linktype: int, data: bytes) -> int:
+    """Offset in bytes of the IP header in a frame.
+
+    Raises `DecodeError` for a link type that is not read, for frames that carry no IP and for
+    those cut off before it.
+    """
+    find = _IP_OFFSET.get(linktype)
+    if find is None:
+        raise DecodeError(f"link type {linktype}")
+    return find(data)
