@@ -256,7 +256,7 @@ def open_scan(request: Request, stop: Callable[[], bool] = lambda: False) -> Ite
                 probes=[kind.value for kind in request.kinds],
             )
             stack.callback(writer.close)
-            link = RecordingLink(link, writer, _concerns(token, request.kinds))
+            link = RecordingLink(link, writer, recordable(token, request.kinds))
         scan = Scan(
             all_ports(request.targets, request.ports, request.kinds),
             link,
@@ -290,8 +290,8 @@ def scan(
         yield from opened.run()
 
 
-def _concerns(token: Token, kinds: Sequence[ProbeKind]) -> Callable[[Frame], bool]:
-    """A test for recordings: is this frame addressed to, or does it quote, one of our probes?"""
+def recordable(token: Token, kinds: Sequence[ProbeKind]) -> Callable[[Frame], bool]:
+    """What belongs into a recording: frames that go to, or quote, one of our source ports."""
     correlator = LiveCorrelator(token, kinds)
 
     def is_ours(frame: Frame) -> bool:

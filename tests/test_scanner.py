@@ -1,0 +1,325 @@
+"""Whole scans over simulated networks, and the promise that a recording gives the same verdicts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from rawscan.analysis import analyse
+from rawscan.capture.writer import PcapngWriter
+from rawscan.engine import Settings
+from rawscan.errors import LinkError, NeighbourError
+from rawscan.model import Analysis, Frame, IPAddress, Port, ProbeKind, State, Verdict
+from rawscan.net.link import RecordingLink
+from rawscan.ports import parse_ports
+from rawscan.rules import RULES, Rule
+from rawscan.scanner import Scan, all_ports, count_ports, make_token, recordable
+from rawscan.targets import TargetSet
+from rawscan.testing import Answer, FakeClock, Host, SimulatedLink, Weather
+from rawscan.wire import replies
+
+SYN, UDP, ACK = ProbeKind.SYN, ProbeKind.UDP, ProbeKind.ACK
+KINDS = (SYN, UDP, ACK)
+OWN = {4: ip_address("10.0.0.1"), 6: ip_address("fd00::1")}
+TARGET = {4: ip_address("10.0.0.5"), 6: ip_address("fd00::5")}
+ROUTER = {4: ip_address("10.0.0.254"), 6: ip_address("fd00::fe")}
+TOKEN = make_token(range(16384, 32768), seed=561)
+
+
+class Recorded:
+    """A scan of simulated hosts that also writes its recording."""
+
+    def __init__(
+        self,
+        path: Path,
+        ports: Sequence[Port],
+        hosts: Callable[[IPAddress], Host | None],
+        weather: Weather = Weather(),  # noqa: B008  (frozen)
+        seed: int = 0,
+        stop_at_s: float = 1e9,
+    ) -> None:
+        self.path = path
+        self.clock = FakeClock()
+        self.link = SimulatedLink(hosts, self.clock, weather, seed)
+        self._started_s = self.clock()
+        self._writer = PcapngWriter(path, linktype=101, interface="sim", now_s=self.clock())
+        self.scan = Scan(
+            ports,
+            RecordingLink(self.link, self._writer, recordable(TOKEN, KINDS)),
+            TOKEN,
+            kinds=KINDS,
+            source_of=lambda target: OWN[target.version],
+            settings=Settings(),
+            clock=self.clock,
+            stop=lambda: self.clock() - self._started_s >= stop_at_s,
+        )
+
+    def run(self) -> dict[Port, Verdict]:
+        """The last verdict on each port."""
+        found = {verdict.port: verdict for verdict in self.scan.run()}
+        self._writer.close(
+            self.scan.watched_until_s,
+            complete=self.scan.complete,
+            drops=self.scan.counters.drops,
+            dropped_s=self.scan.dropped_s,
+        )
+        return found
+
+    def offline(self) -> Analysis:
+        return analyse(self.path, parse_ports("1-1000"))
+
+
+def host_of(answer: Callable[[bytes], bytes | None], delay_s: float = 0.01) -> Host:
+    def host(probe: bytes, time_s: float) -> list[Answer]:
+        reply = answer(probe)
+        return [] if reply is None else [(delay_s, reply)]
+
+    return host
+
+
+def answer_for(rule: Rule, version: int) -> Callable[[bytes], bytes] | None:
+    """A reply that falls into this rule's cell; None for the rules of silence."""
+    plain = {
+        "syn-syn-ack": replies.syn_ack,
+        "syn-split-handshake": replies.syn,
+        "syn-rst": replies.rst,
+        "ack-rst": replies.rst,
+        "udp-response": replies.datagram,
+    }
+    if rule.id in plain:
+        return plain[rule.id]
+    if rule.type is None:
+        return None
+    responder = ROUTER[version] if rule.from_target is False else None
+    type_, code = rule.type, rule.codes[0] if rule.codes else 1
+    return lambda probe: replies.icmp_error(probe, type_, code, responder=responder)
+
+
+REPLY_RULES = [
+    (rule, version)
+    for rule in RULES
+    for version in (4, 6)
+    if answer_for(rule, version) is not None
+    and not (rule.reply.name == "ICMP" and version == 6)
+    and not (rule.reply.name == "ICMP6" and version == 4)
+]
+
+
+@pytest.mark.parametrize(("rule", "version"), REPLY_RULES, ids=lambda x: getattr(x, "id", str(x)))
+def test_every_rule_can_be_met_live_and_offline(rule: Rule, version: int, tmp_path: Path) -> None:
+    answer = answer_for(rule, version)
+    assert answer is not None
+    port = Port(TARGET[version], 561, rule.probe)
+    run = Recorded(tmp_path / "scan.pcapng", [port], lambda _: host_of(answer))
+    verdict = run.run()[port]
+    (finding,) = run.offline().findings
+    assert finding.verdict.claim == verdict.claim
+    if rule.state is None:
+        silent = State.OPEN_FILTERED if rule.probe is UDP else State.FILTERED
+        assert (verdict.state, verdict.reason) == (silent, "no-response")
+        assert verdict.hints == finding.verdict.hints == (f"{rule.reason} from {port.target}",)
+    else:
+        assert (verdict.rule, verdict.state, verdict.reason) == (rule.id, rule.state, rule.reason)
+        assert verdict.reason_ip == (
+            ROUTER[version] if rule.from_target is False else TARGET[version]
+        )
+        assert verdict.reason_ttl == 64
+        assert verdict.rtt_s == pytest.approx(0.01)
+        assert finding.verdict.rtt_s == pytest.approx(0.01, abs=1e-6)
+
+
+def test_strongest_reply_wins_whatever_its_order(tmp_path: Path) -> None:
+    def host(probe: bytes, time_s: float) -> list[Answer]:
+        forged = replies.icmp_error(probe, 3, 13, responder=ROUTER[4])
+        return [(0.01, forged), (0.02, replies.rst(probe)), (0.03, replies.syn_ack(probe))]
+
+    port = Port(TARGET[4], 561, SYN)
+    run = Recorded(tmp_path / "scan.pcapng", [port], lambda _: host)
+    verdict = run.run()[port]
+    assert (verdict.state, verdict.reason) == (State.OPEN, "syn-ack")
+    assert "rst-and-syn-ack" in verdict.hints
+    assert f"admin-prohibited from {ROUTER[4]}" in verdict.hints
+    assert run.offline().findings[0].verdict.claim == verdict.claim
+
+
+def test_syn_proxy_is_hinted_at(tmp_path: Path) -> None:
+    port = Port(TARGET[4], 561, SYN)
+    proxy = host_of(lambda probe: replies.syn_ack(probe, window=0, mss=0))
+    verdict = Recorded(tmp_path / "s.pcapng", [port], lambda _: proxy).run()[port]
+    assert verdict.state is State.OPEN
+    assert "syn-proxy" in verdict.hints
+
+
+def test_a_reply_with_another_ttl_stands_out(tmp_path: Path) -> None:
+    ports = [Port(TARGET[4], number, SYN) for number in (80, 561)]
+
+    def host(probe: bytes, time_s: float) -> list[Answer]:
+        near = len(run.link.sent) > 1
+        return [(0.01, replies.rst(probe, ttl=63 if near else 52))]
+
+    run = Recorded(tmp_path / "s.pcapng", ports, lambda _: host)
+    found = run.run()
+    assert found[ports[0]].hints == ()
+    assert found[ports[1]].hints == ("ttl-differs: 63, elsewhere 52",)
+
+
+def test_a_late_stronger_reply_revises_and_the_recording_agrees(tmp_path: Path) -> None:
+    late, silent = Port(TARGET[4], 561, SYN), Port(TARGET[4], 562, SYN)
+
+    def host(probe: bytes, time_s: float) -> list[Answer]:
+        if probe[22:24] == (562).to_bytes(2, "big"):
+            return []
+        return [(0.01, replies.rst(probe)), (2.0, replies.syn_ack(probe))]
+
+    run = Recorded(tmp_path / "s.pcapng", [late, silent], lambda _: host)
+    verdicts = [v for v in run.scan.run() if v.port == late]
+    assert [v.state for v in verdicts] == [State.CLOSED, State.OPEN]
+    assert "revised" in verdicts[1].hints
+    assert run.scan.counters.states == {"closed": 0, "open": 1, "filtered": 1}
+
+
+def test_replies_without_a_valid_token_change_nothing(tmp_path: Path) -> None:
+    port = Port(TARGET[4], 561, SYN)
+    wrong = make_token(TOKEN.source_ports, seed=562)
+
+    def host(probe: bytes, time_s: float) -> list[Answer]:
+        number = len(run.link.sent) - 1
+        real = TOKEN.sequence(OWN[4], port, number).to_bytes(4, "big")
+        forged = wrong.sequence(OWN[4], port, number).to_bytes(4, "big")
+        assert probe.count(real) == 1
+        lie = probe.replace(real, forged)
+        return [(0.01, replies.syn_ack(lie)), (0.02, replies.icmp_error(lie, 3, 13))]
+
+    run = Recorded(tmp_path / "s.pcapng", [port], lambda _: host)
+    verdict = run.run()[port]
+    assert (verdict.state, verdict.reason) == (State.FILTERED, "no-response")
+    assert run.scan.counters.unmatched == 2 * len(run.link.sent)
+    assert run.offline().findings[0].verdict.claim == verdict.claim
+
+
+def test_neighbour_that_never_resolves(tmp_path: Path) -> None:
+    """The scanner's own kernel says host unreachable, from the scanner's own address."""
+    ports = [Port(TARGET[version], 561, kind) for version in (4, 6) for kind in (SYN, UDP)]
+
+    def host(probe: bytes, time_s: float) -> list[Answer]:
+        v4 = probe[0] >> 4 == 4
+        own = OWN[4 if v4 else 6]
+        return [(3.0, replies.icmp_error(probe, *((3, 1) if v4 else (1, 3)), responder=own))]
+
+    run = Recorded(tmp_path / "s.pcapng", ports, lambda _: host)
+    found = run.run()
+    for port in ports:
+        assert found[port].claim == (
+            State.UNKNOWN,
+            "no-arp-response",
+            OWN[port.target.version],
+        )
+        assert found[port].confidence == 0.0
+    assert {f.verdict.port: f.verdict.claim for f in run.offline().findings} == {
+        port: verdict.claim for port, verdict in found.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [(LinkError("no"), "send-failed"), (NeighbourError("no"), "no-arp-response")],
+)
+def test_what_cannot_be_sent_is_unknown(error: Exception, reason: str, tmp_path: Path) -> None:
+    port = Port(TARGET[4], 561, SYN)
+    run = Recorded(tmp_path / "s.pcapng", [port], lambda _: None)
+
+    def refuse(packet: bytes, target: IPAddress) -> Frame:
+        raise error
+
+    run.link.send = refuse  # type: ignore[method-assign]
+    verdict = run.run()[port]
+    assert (verdict.state, verdict.reason) == (State.UNKNOWN, reason)
+    assert run.scan.counters.probes_sent == 0
+
+
+def test_drops_make_silence_unknown_live_and_offline(tmp_path: Path) -> None:
+    port = Port(TARGET[4], 561, SYN)
+    run = Recorded(tmp_path / "s.pcapng", [port], lambda _: None)
+    run.link.dropped = 3
+    verdict = run.run()[port]
+    assert (verdict.state, verdict.reason) == (State.UNKNOWN, "kernel-drops")
+    assert run.scan.counters.drops == 3
+    assert run.offline().findings[0].verdict.claim == verdict.claim
+
+
+BEHAVIOURS: list[Callable[[bytes], bytes | None] | None] = [
+    None,
+    replies.rst,
+    replies.syn_ack,
+    replies.datagram,
+    lambda probe: replies.icmp_error(probe, 3, 3),
+    lambda probe: replies.icmp_error(probe, 3, 13, responder=ROUTER[4]),
+    lambda probe: replies.icmp_error(probe, 3, 4),
+]
+
+
+def _tcp_only(probe: bytes) -> bool:
+    return probe[9] == 6
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    behaviours=st.lists(st.integers(0, len(BEHAVIOURS) - 1), min_size=1, max_size=8),
+    delay_s=st.floats(0.0005, 2.5),
+    weather=st.builds(
+        Weather,
+        loss_out=st.floats(0, 0.4),
+        loss_back=st.floats(0, 0.4),
+        duplicate=st.floats(0, 0.3),
+        jitter_s=st.floats(0, 0.5),
+    ),
+    seed=st.integers(0, 2**32),
+    stop_at_s=st.one_of(st.just(1e9), st.floats(0, 8)),
+)
+def test_live_and_offline_agree_in_any_weather(
+    tmp_path_factory: pytest.TempPathFactory,
+    behaviours: list[int],
+    delay_s: float,
+    weather: Weather,
+    seed: int,
+    stop_at_s: float,
+) -> None:
+    """Loss, reordering, duplicates, delays, and an interrupt at any moment."""
+    targets = [ip_address("10.0.1.0") + n for n in range(len(behaviours))]
+    ports = [Port(target, 561, kind) for kind in KINDS for target in targets]
+
+    def hosts(target: IPAddress) -> Host | None:
+        behaviour = BEHAVIOURS[behaviours[targets.index(target)]]
+        if behaviour is None:
+            return None
+
+        def answer(probe: bytes) -> bytes | None:
+            wants_tcp = behaviour in (replies.rst, replies.syn_ack)
+            if behaviour is replies.datagram and _tcp_only(probe):
+                return None
+            return None if wants_tcp and not _tcp_only(probe) else behaviour(probe)
+
+        return host_of(answer, delay_s)
+
+    path = tmp_path_factory.mktemp("scan") / "scan.pcapng"
+    run = Recorded(path, ports, hosts, weather, seed, stop_at_s)
+    live = run.run()
+    offline = {f.verdict.port: f.verdict for f in run.offline().findings}
+    asked = {port for port in live if live[port].tries}
+    assert {p: v.claim for p, v in offline.items()} == {p: live[p].claim for p in asked}
+    assert {p: v.tries for p, v in offline.items()} == {p: live[p].tries for p in asked}
+    if run.scan.complete:
+        assert set(live) == set(ports)
+
+
+def test_every_port_is_asked_once() -> None:
+    targets = TargetSet.parse(["10.0.0.0/30", "fd00::/127"])
+    ports = parse_ports("T:80,U:53,561")
+    asked = list(all_ports(targets, ports, KINDS))
+    assert len(set(asked)) == len(asked) == count_ports(targets, ports, KINDS)
+    assert len(asked) == 6 * (1 + 2 + 1)
