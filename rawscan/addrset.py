@@ -115,7 +115,7 @@ def _build(height: int, spans: Iterable[Span], leaves: dict[tuple[Span, ...], Tr
     partial: dict[int, list[Span]] = {}
     for low, high in spans:
         first, last, head, tail = low >> shift, high >> shift, low & mask, high & mask
-        if first == last and (head or tail != mask):
+        if head and first == last:
             partial.setdefault(first, []).append((head, tail))
             continue
         if head:

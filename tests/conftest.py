@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from rawscan.lab.build import Lab
+from tests.story import Story, tell
 
 
 @pytest.fixture(scope="session")
@@ -14,3 +16,9 @@ def lab() -> Iterator[Lab]:
     """The basic lab, up for the whole run. Tests that use it are marked `netns`."""
     with Lab.up() as lab:
         yield lab
+
+
+@pytest.fixture(scope="session")
+def story(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Story:
+    """One scan of the whole lab, recorded and read back."""
+    return tell(lab, tmp_path_factory.mktemp("story"))

@@ -6,7 +6,7 @@ import gc
 import pickle
 import random
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from ipaddress import (
     IPv4Address,
     IPv4Network,
@@ -21,6 +21,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rawscan import addrset
+from rawscan.addrset import Ipv4Set, Ipv6Set
 from rawscan.model import IPAddress
 from rawscan.targets import TargetSet, split_tokens
 
@@ -256,6 +258,9 @@ def test_no_address_beyond_the_ends(index: int) -> None:
     for targets in (parse("10.0.0.1-3"), parse("::1-::3"), parse("10.0.0.1-2", "::1")):
         with pytest.raises(IndexError):
             targets.at(index)
+    for members in (Ipv4Set.of([(1, 3)]), Ipv6Set.of([(1, 3)]), Ipv4Set()):
+        with pytest.raises(IndexError):
+            members.at(index)
 
 
 def test_membership_of_what_is_no_address() -> None:
@@ -278,6 +283,15 @@ def test_pickling_keeps_the_set_and_its_sharing() -> None:
     assert copy == targets
     assert copy.names == targets.names
     assert len(pickle.dumps(targets)) < 2000
+    assert copy._v4.root is targets._v4.root
+
+
+@pytest.mark.parametrize(
+    ("a", "b"), [("10.0.0.1", "10.0.0.2"), ("10.0.0.*", "*.0.0.1"), ("::1", "::2")]
+)
+def test_as_many_addresses_are_not_the_same_addresses(a: str, b: str) -> None:
+    assert parse(a) != parse(b)
+    assert parse("10.0.0.0", "10.0.0.9", a) != parse("10.0.0.0", "10.0.0.9", b)
 
 
 # --- Size ----------------------------------------------------------------------------------
@@ -307,6 +321,22 @@ def test_a_huge_spec_stays_small(texts: list[str]) -> None:
         assert targets | parse("10.0.0.0/8") != targets
 
     assert peak_bytes(work) < 300_000
+
+
+def test_shared_parts_are_worked_on_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    odd = ",".join(map(str, range(1, 256, 2)))
+    a, b = parse(f"{odd}.{odd}.1.1"), parse(f"{odd}.{odd}.1-2.2")
+    made: list[int] = []
+    make = addrset._make
+
+    def counted(height: int, runs: Iterable[addrset.Run]) -> addrset.Tree:
+        made.append(height)
+        return make(height, runs)
+
+    monkeypatch.setattr(addrset, "_make", counted)
+    assert (a | b).count == 128 * 128 * 3
+    assert (b - a).count == 128 * 128 * 2
+    assert len(made) < 12
 
 
 def test_a_long_list_of_single_addresses() -> None:

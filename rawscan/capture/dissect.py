@@ -105,7 +105,7 @@ def _dissections(
         if capture.exit_code:
             raise CaptureError(f"{path}: {capture.complaint}")
     except OSError as error:
-        raise CaptureError(f"{path}: tshark cannot be run: {error.strerror}") from error
+        raise CaptureError(f"{path}: cannot be dissected: {error.strerror or error}") from error
     finally:
         loop.close()
 
