@@ -93,7 +93,7 @@ def answered_ask(packet: Packet) -> Ask | None:
 def proves(kind: ProbeKind, packet: Packet, seq: int, ack: int) -> bool:
     """Does this TCP segment, or the one it quotes, answer a `kind` probe with `seq` and `ack`?
 
-    RFC 9293, section 3.10.7.1: a RST answers a SYN by acknowledging its number plus one (some
+    RFC 9293, section 3.5.2: a RST answers a SYN by acknowledging its number plus one (some
     stacks leave the one out), and an ACK by taking its acknowledgement number as its own number.
     """
     match packet.body:

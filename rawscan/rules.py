@@ -19,8 +19,8 @@ class Rule:
 
     `type` and `codes` choose ICMP cells: None means every type or every code. `from_target` says
     who must have sent the reply: True the target, False anybody else, None either. `state` is None
-    where the reply gives no verdict and is only kept as a hint. `reason` is nmap's word where nmap
-    has one, `why` is one plain sentence, `rfc` and `section` say where that is laid down.
+    where the reply gives no verdict and is only kept as a hint. `reason``reason` is nmap's word where nmap
+    has one of its own, `why` is one plain sentence, `rfc` and `section` say where that is laid down.
     """
 
     id: str
@@ -75,8 +75,8 @@ def _answers() -> Iterator[Rule]:
     )  # fmt: skip
     yield Rule(
         "syn-rst", SYN, ReplyKind.RST, State.CLOSED, "reset",
-        "No program listens: TCP answers a segment for a connection that does not exist by a RST.",
-        RFC_TCP, "3.10.7.1", from_target=True,
+        "No program listens: TCP rejects a SYN that matches no connection by a RST.",
+        RFC_TCP, "3.5.2", from_target=True,
     )  # fmt: skip
     yield Rule(
         "ack-rst", ACK, ReplyKind.RST, State.UNFILTERED, "reset",
@@ -87,7 +87,7 @@ def _answers() -> Iterator[Rule]:
     yield Rule(
         "udp-response", UDP, ReplyKind.UDP, State.OPEN, "udp-response",
         "A datagram came back from the probed port, so a program there sent it, even an empty one.",
-        RFC_UDP, "Introduction", from_target=True,
+        RFC_UDP, "Fields", from_target=True,
     )  # fmt: skip
     for reply, id_, type_, code, rfc, section in (
         (ReplyKind.ICMP, "udp-port-unreach", 3, 3, RFC_HOST, "4.1.3.1"),
@@ -100,8 +100,8 @@ def _answers() -> Iterator[Rule]:
         )  # fmt: skip
         yield Rule(
             f"{id_}-other", UDP, reply, State.FILTERED, "port-unreach",
-            "Somebody else than the target says port unreachable; only the target can know its own"
-            " ports, so a firewall on the way is refusing.",
+            "Somebody else than the target's address says port unreachable; only the target can"
+            " know its own ports, so take it for a firewall on the way.",
             rfc, section, from_target=False, type=type_, codes=(code,),
         )  # fmt: skip
     for probe in (SYN, ACK):
@@ -111,20 +111,21 @@ def _answers() -> Iterator[Rule]:
         ):
             yield Rule(
                 f"{probe.value}-port-unreach{suffix}", probe, reply, State.FILTERED, "port-unreach",
-                "TCP says no with a RST, never with ICMP port unreachable, so a firewall sent this,"
-                " even if it comes from the target's address.",
+                "TCP says no with a RST and has no use for ICMP port unreachable, so take it for a"
+                " firewall's, even if it comes from the target's address.",
                 rfc, section, type=type_, codes=(code,),
             )  # fmt: skip
 
 
 # code, reason, why, RFC, section: ICMP destination unreachable (type 3), any probe, any sender.
 _UNREACHABLE = (
-    (0, "net-unreach", "A router has no route to the target's network.", RFC_HOST, "3.2.2.1"),
+    (0, "net-unreach", "A router has no route to the target's network.", RFC_ROUTER, "5.2.7.1"),
     (1, "host-unreach", "The last router cannot reach the target host on its link; the port was"
-     " never asked.", RFC_HOST, "3.2.2.1"),
+     " never asked.", RFC_ROUTER, "5.2.7.1"),
     (2, "proto-unreach", "The probe was refused for its protocol, which is what a firewall says"
      " for hosts that do speak it.", RFC_HOST, "3.2.2.1"),
-    (5, "source-route-failed", "A router could not follow the source route.", RFC_HOST, "3.2.2.1"),
+    (5, "source-route-failed", "A router could not follow the source route.",
+     RFC_ROUTER, "5.2.7.1"),
     (6, "net-unknown", "A router says that the target's network is unknown.", RFC_HOST, "3.2.2.1"),
     (7, "host-unknown", "A router says that the target host is unknown.", RFC_HOST, "3.2.2.1"),
     (8, "source-host-isolated", "A router says that the sender is cut off.", RFC_HOST, "3.2.2.1"),
@@ -149,8 +150,8 @@ _UNREACHABLE6 = (
     (0, "no-route", "A router has no route to the target."),
     (1, "admin-prohibited", "A packet filter refuses the probe and says so."),
     (2, "beyond-scope", "The source address does not reach as far as the target's scope."),
-    (3, "host-unreach", "The last router cannot reach the target's address on its link; the port"
-     " was never asked."),
+    (3, "host-unreach", "Somebody cannot deliver to the target's address, mostly because nobody on the"
+     " last link has it; the port was never asked."),
     (5, "policy-fail", "The source address fails the way's ingress or egress policy."),
     (6, "reject-route", "The route to the target is one that rejects."),
 )  # fmt: skip
@@ -160,9 +161,9 @@ _HINTS = (
     (ReplyKind.ICMP, 3, (4,), "frag-needed", "The packet was too big for a link; nothing is said"
      " about the port.", "RFC 1191", "4"),
     (ReplyKind.ICMP, 4, None, "source-quench", "An obsolete request to send more slowly.",
-     "RFC 6633", "1"),
+     "RFC 6633", "3"),
     (ReplyKind.ICMP, 5, None, "redirect", "A router names a better first hop and has passed the"
-     " probe on.", RFC_HOST, "3.2.2.2"),
+     " probe on.", RFC_HOST, "3.3.1.2"),
     (ReplyKind.ICMP, 12, None, "param-problem", "Somebody could not read the probe's IP header;"
      " nothing is said about the port.", RFC_HOST, "3.2.2.5"),
     (ReplyKind.ICMP6, 2, None, "too-big-v6", "The packet was too big for a link; nothing is said"
@@ -187,7 +188,7 @@ def _errors(probe: ProbeKind) -> Iterator[Rule]:
             f"{name}-{reason}-v6", probe, ReplyKind.ICMP6, filtered, reason, why, RFC_ICMP6, "3.1",
             type=1, codes=(code,),
         )  # fmt: skip
-    why = "The probe died on the way (hop limit or reassembly time), so the port was never asked."
+    why = "The probe ran out of hops, or of time to be put together, so the port was never asked."
     yield Rule(
         f"{name}-time-exceeded", probe, ReplyKind.ICMP, filtered, "time-exceeded", why,
         RFC_HOST, "3.2.2.4", type=11,
@@ -216,14 +217,14 @@ def _silences(probe: ProbeKind) -> Iterator[Rule]:
             "udp-no-response", UDP, ReplyKind.SILENCE, State.OPEN_FILTERED, "no-response",
             "A UDP program need not answer, and a firewall does not: silence cannot tell them"
             " apart.",
-            RFC_HOST, "4.1.3.1",
+            RFC_HOST, "4.1.1",
         )  # fmt: skip
     else:
         yield Rule(
             f"{probe.value}-no-response", probe, ReplyKind.SILENCE, State.FILTERED, "no-response",
-            "Every TCP answers, be it by SYN+ACK or by RST; silence after enough tries means that"
-            " something swallowed the probe or the answer.",
-            RFC_TCP, "3.5.2",
+            "A TCP answers this segment whether a program listens or not; silence after enough"
+            " tries means that something swallowed the probe or the answer.",
+            RFC_TCP, "3.10.7",
         )  # fmt: skip
     # The observer's own troubles; where no RFC speaks of one, its columns are empty.
     for reply, reason, why, rfc, section in (
@@ -236,11 +237,10 @@ def _silences(probe: ProbeKind) -> Iterator[Rule]:
          "Nothing shows that this capture could have seen an answer: it may hold one direction"
          " only.", "", ""),
         (ReplyKind.NO_NEIGHBOUR, "no-arp-response",
-         "Nobody on our own link answers to this address, so there is no host there to have a port"
-         " (for IPv6, neighbour discovery plays the part of ARP).", RFC_HOST, "2.3.2.2"),
+         "Nobody on our own link answers to this address by ARP (for IPv6: neighbour discovery), so"
+         " no probe ever left, and nothing can be said of the port.", "RFC 4861", "7.2.2"),
         (ReplyKind.SEND_FAILED, "send-failed",
-         "Our own system would not send the probe: no route, or a local firewall.",
-         RFC_HOST, "3.3.1.1"),
+         "Our own system would not send the probe: no route, or a local firewall.", "", ""),
     ):  # fmt: skip
         yield Rule(
             f"{probe.value}-{reason}", probe, reply, State.UNKNOWN, reason, why, rfc, section

@@ -86,7 +86,7 @@ def dissections_of(path: Path) -> list[Dissection]:
     found = []
     try:
         for dissection in dissect(path):
-            found.append(dissection)  # noqa: PERF402  # what came before the error counts
+            found.append(dissection)
     except CaptureError:
         assert found, path
     return found
@@ -95,7 +95,10 @@ def dissections_of(path: Path) -> list[Dissection]:
 def compare_with_tshark(path: Path) -> int:
     """Compare every frame that rawscan decodes. Returns how many packets that were."""
     frames, dissections = frames_of(path), dissections_of(path)
-    assert [d.frame_number for d in dissections] == list(range(1, len(frames) + 1)), path
+    assert [d.frame_number for d in dissections] == list(range(1, len(dissections) + 1)), path
+    if len(dissections) != len(frames):
+        # Wireshark shows pcapng's custom blocks as frames of nothing but data; they are no packets.
+        dissections = [d for d in dissections if d.layers != ("DATA",)]
     compared = 0
     for frame, dissection in zip(frames, dissections, strict=True):
         try:

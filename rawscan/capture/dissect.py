@@ -66,9 +66,7 @@ class Dissection:
     outer: Dissection | None = None
 
 
-def dissect(
-    path: Path, *, display_filter: str | None = None
-) -> Generator[Dissection, None, None]:
+def dissect(path: Path, *, display_filter: str | None = None) -> Generator[Dissection, None, None]:
     """Give out the frames of a capture file that pass Wireshark's `display_filter`.
 
     tshark starts with the first frame asked for, and is gone when the iteration ends, whether it

@@ -1,6 +1,8 @@
 """How long an answer may take: round-trip time estimation. Pure.
 
-RFC 6298, section 2, with the bounds that nmap uses for scanning (`timing.cc`).
+The form is that of RFC 6298, section 2; the first variation (the whole sample, not half of it) and
+the bounds are those that nmap scans with (`timing.cc`). The first timeout is half of nmap's second:
+a retry that was not needed costs a packet, and silence is not believed for it.
 """
 
 from __future__ import annotations

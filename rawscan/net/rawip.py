@@ -3,7 +3,7 @@
 The kernel routes, finds neighbours and makes the link-layer header, so loopback, tunnels, VPNs and
 IPv6 work without a word about them here. Replies are read at the packet layer (packet(7),
 SOCK_DGRAM: without link-layer header), which sees what arrives on every interface, before a local
-firewall does, and IPv6 headers as well, which raw IPv6 sockets do not give (ipv6(7)).
+firewall does, and IPv6 headers as well, which raw IPv6 sockets do not give (RFC 3542, section 3).
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ class RawIpLink:
             opened.close()
 
     def _sender(self, family: int, interface: str | None) -> socket.socket:
-        # IPPROTO_RAW means that the packet brings its own IP header (raw(7)), for IPv6 as well.
+        # IPPROTO_RAW means that the packet brings its own IP header: raw(7), and so for IPv6.
         sender = self._remember(socket.socket(family, socket.SOCK_RAW, socket.IPPROTO_RAW))
         sender.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
         sender.setblocking(False)

@@ -31,7 +31,8 @@ class Numbers:
 
 
 def _syn(numbers: Numbers, payload: bytes) -> Any:
-    # The acknowledgement number must be 0 where the ACK flag is off (RFC 9293, section 3.1).
+    # Stacks send 0 as the acknowledgement number where the ACK flag is off; hping3 does not, and
+    # is known by it.
     return TCP(
         sport=numbers.source_port,
         dport=numbers.port,
@@ -45,7 +46,7 @@ def _syn(numbers: Numbers, payload: bytes) -> Any:
 
 def _ack(numbers: Numbers, payload: bytes) -> Any:
     # The RST that answers takes its sequence number from this acknowledgement number (RFC 9293,
-    # section 3.10.7.1), so the token must stand there; an ICMP error quotes only the sequence
+    # section 3.5.2), so the token must stand there; an ICMP error quotes only the sequence
     # number, so it must stand there too.
     return TCP(
         sport=numbers.source_port,

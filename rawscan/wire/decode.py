@@ -131,7 +131,7 @@ def _icmp(version: int, data: bytes, quotes: bool) -> Icmp:
     if len(data) < 2:
         raise DecodeError("ICMP header cut off")
     type_, code = data[0], data[1]
-    # Every ICMPv6 type below 128 is an error that quotes (RFC 4443, section 2.1).
+    # Every ICMPv6 type below 128 is an error, and quotes (RFC 4443, sections 2.1 and 2.4 (c)).
     is_error = type_ in ICMP_ERRORS if version == 4 else type_ < 128
     quoted = None
     if is_error and quotes:

@@ -60,7 +60,7 @@ def _after_ppp_protocol(data: bytes, offset: int) -> int:
 
 
 def _ppp(data: bytes) -> int:
-    # RFC 1662, section 3.1: address and control field, ff 03, may be left out.
+    # RFC 1662, section 3.2: address and control field, ff 03, may be left out.
     return _after_ppp_protocol(data, 2 if data[:2] == b"\xff\x03" else 0)
 
 

@@ -30,7 +30,7 @@ _ICMP6 = {
 
 
 def rst(probe: bytes, *, ttl: int = 64) -> bytes:
-    """The RST of a closed port (RFC 9293, section 3.10.7.1), for a SYN or an ACK."""
+    """The RST of a closed port (RFC 9293, section 3.5.2), for a SYN or an ACK."""
     ip, tcp = _parsed(probe)
     if tcp.flags.A:
         return _tcp(ip, tcp, "R", seq=tcp.ack, ack=0, ttl=ttl)
