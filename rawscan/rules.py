@@ -19,8 +19,8 @@ class Rule:
 
     `type` and `codes` choose ICMP cells: None means every type or every code. `from_target` says
     who must have sent the reply: True the target, False anybody else, None either. `state` is None
-    where the reply gives no verdict and is only kept as a hint. `reason``reason` is nmap's word where nmap
-    has one of its own, `why` is one plain sentence, `rfc` and `section` say where that is laid down.
+    where the reply gives no verdict and is only kept as a hint. `reason` is nmap's word where nmap
+    has one of its own, `why` is one plain sentence, `rfc` and `section` say where that stands.
     """
 
     id: str
@@ -150,8 +150,8 @@ _UNREACHABLE6 = (
     (0, "no-route", "A router has no route to the target."),
     (1, "admin-prohibited", "A packet filter refuses the probe and says so."),
     (2, "beyond-scope", "The source address does not reach as far as the target's scope."),
-    (3, "host-unreach", "Somebody cannot deliver to the target's address, mostly because nobody on the"
-     " last link has it; the port was never asked."),
+    (3, "host-unreach", "Somebody cannot deliver to the target's address, mostly because nobody on"
+     " the last link has it; the port was never asked."),
     (5, "policy-fail", "The source address fails the way's ingress or egress policy."),
     (6, "reject-route", "The route to the target is one that rejects."),
 )  # fmt: skip

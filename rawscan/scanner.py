@@ -8,6 +8,7 @@ The loop owns the clock; everything it calls is told the time.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -18,7 +19,7 @@ from typing import Any
 from rawscan.capture.writer import PcapngWriter
 from rawscan.correlate import LiveCorrelator
 from rawscan.engine import Decided, Engine, Send, Settings
-from rawscan.errors import DecodeError, LinkError, NeighbourError
+from rawscan.errors import CaptureError, DecodeError, LinkError, NeighbourError, UsageError
 from rawscan.model import (
     DEFAULT_PORT,
     Frame,
@@ -69,13 +70,17 @@ def make_token(source_ports: range, seed: int | None = None) -> Token:
 
 @dataclass(slots=True)
 class Counters:
-    """What happened on the wire, for the summary and for the progress bar."""
+    """What happened on the wire, for the summary and for the progress bar.
+
+    `not_sent` counts the probes that the system would not send, by its reason.
+    """
 
     probes_sent: int = 0
     replies: int = 0
     unmatched: int = 0
     drops: int = 0
     decided: int = 0
+    not_sent: Counter[str] = field(default_factory=Counter)
     states: dict[str, int] = field(default_factory=dict)
 
 
@@ -143,6 +148,7 @@ class Scan:
             nobody = isinstance(error, NeighbourError)
             why = ReplyKind.NO_NEIGHBOUR if nobody else ReplyKind.SEND_FAILED
             self.engine.send_failed(probe, why, self._clock())
+            self.counters.not_sent[str(error)] += 1
         else:
             self.engine.sent(probe, frame.time_s)
             self.counters.probes_sent += 1
@@ -239,7 +245,7 @@ LINKS = ("rawip", "scapy")
 def open_scan(request: Request, stop: Callable[[], bool] = lambda: False) -> Iterator[Scan]:
     """A scan that is ready to `run()`. At the end the link is closed, and the recording finished.
 
-    Raises `PrivilegeError`, `LinkError`, or `CaptureError` if the recording cannot be written.
+    Raises `PrivilegeError`, `LinkError`, or `UsageError` if the recording cannot be written.
     """
     token = make_token(source_ports(), request.seed)
     with ExitStack() as stack:
@@ -247,15 +253,7 @@ def open_scan(request: Request, stop: Callable[[], bool] = lambda: False) -> Ite
         stack.callback(link.close)
         writer = None
         if request.record_to is not None:
-            writer = PcapngWriter(
-                request.record_to,
-                linktype=RAW,
-                interface=request.interface or "any",
-                now_s=time.time(),
-                ports=str(request.ports),
-                probes=[kind.value for kind in request.kinds],
-            )
-            stack.callback(writer.close)
+            writer = stack.enter_context(_recorder(request, request.record_to))
             link = RecordingLink(link, writer, recordable(token, request.kinds))
         scan = Scan(
             all_ports(request.targets, request.ports, request.kinds),
@@ -275,6 +273,20 @@ def open_scan(request: Request, stop: Callable[[], bool] = lambda: False) -> Ite
                 drops=scan.counters.drops,
                 dropped_s=scan.dropped_s,
             )
+
+
+def _recorder(request: Request, path: Path) -> PcapngWriter:
+    try:
+        return PcapngWriter(
+            path,
+            linktype=RAW,
+            interface=request.interface or "any",
+            now_s=time.time(),
+            ports=str(request.ports),
+            probes=[kind.value for kind in request.kinds],
+        )
+    except CaptureError as error:
+        raise UsageError(str(error)) from error
 
 
 def scan(

@@ -88,7 +88,7 @@ class Results:
 
     def print_table(self) -> None:
         """Print the table of ports, unless standard output has JSON Lines on it."""
-        if self._as_json:
+        if self._as_json or not self.ports:
             return
         if not sys.stdout.isatty():
             plain_table(self.ports, sys.stdout)

@@ -76,6 +76,8 @@ def command(**options: Any) -> int:
     results.print_table()
     if results.ports:
         say(f"rawscan: {state_counts(results.ports)}")
+    elif not options["as_json"] and not code:
+        warn(f"nobody probed {ports} in what was read; --json shows what was counted")
     return code
 
 

@@ -160,10 +160,12 @@ def _scan(request: Request, options: dict[str, Any]) -> int:
             results.close()
     results.print_table()
     _say_summary(summary, results)
+    for why, times in scan.counters.not_sent.most_common(3):
+        warn(f"{why} ({times} probes not sent)")
     if not scan.complete:
         warn("interrupted: the results are incomplete; what was still open is `unknown`")
         return INTERRUPTED
-    return 0
+    return 0 if scan.counters.probes_sent else 1
 
 
 def _targets(options: dict[str, Any]) -> TargetSet:

@@ -8,7 +8,7 @@ from typing import TextIO
 from rawscan.output.table import STATE_STYLES
 from rawscan.rules import Rule
 
-_SENDERS = {True: "the target", False: "anybody else", None: "either"}
+_SENDERS = {True: "the target", False: "anybody else", None: "anybody"}
 
 
 def rule_table(rules: Sequence[Rule], stream: TextIO, width: int | None = None) -> None:
@@ -25,7 +25,7 @@ def rule_table(rules: Sequence[Rule], stream: TextIO, width: int | None = None) 
         table.add_column(heading, overflow="fold", no_wrap=heading in ("RULE", "PROBE"))
     for rule in rules:
         more = (rule.why, _citation(rule)) if wide else ()
-        sender = "either" if rule.from_target is None else _SENDERS[rule.from_target]
+        sender = _SENDERS[rule.from_target]
         table.add_row(
             rule.id, rule.probe.value, rule.signal, sender, _state(rule), rule.reason, *more
         )
