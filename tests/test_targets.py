@@ -261,6 +261,8 @@ def test_no_address_beyond_the_ends(index: int) -> None:
     for members in (Ipv4Set.of([(1, 3)]), Ipv6Set.of([(1, 3)]), Ipv4Set()):
         with pytest.raises(IndexError):
             members.at(index)
+    with pytest.raises(IndexError):
+        parse("0.0.0.0/0")._v4.at(index if index < 0 else 2**32)
 
 
 def test_membership_of_what_is_no_address() -> None:

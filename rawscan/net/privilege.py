@@ -14,8 +14,16 @@ def missing_privilege() -> PrivilegeError:
     interpreter = Path(sys.executable).resolve()
     return PrivilegeError(
         "raw sockets need root or the capability CAP_NET_RAW; nothing was sent. Either\n"
-        f"  run it with sudo:            sudo {quote(sys.argv[0])} ...\n"
+        f"  run it with sudo:            sudo {_this_program()} ...\n"
         "  or give it to this Python:   "
         f"sudo setcap cap_net_raw+ep {quote(str(interpreter))}\n"
         "  (then every script run by that Python has it; take it back with setcap -r)"
     )
+
+
+def _this_program() -> str:
+    """How to call this program from sudo, which has a PATH of its own."""
+    program = Path(sys.argv[0])
+    if program.name == "__main__.py":
+        return f"{quote(sys.executable)} -m rawscan"
+    return quote(str(program.absolute()))

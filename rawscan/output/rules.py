@@ -13,12 +13,11 @@ _SENDERS = {True: "the target", False: "anybody else", None: "anybody"}
 
 def rule_table(rules: Sequence[Rule], stream: TextIO, width: int | None = None) -> None:
     """Print one line a rule. `width` in columns; None: that of the terminal."""
-    from rich import box
     from rich.console import Console
     from rich.table import Table
 
     console = Console(file=stream, width=width)
-    table = Table(box=box.SIMPLE_HEAD if console.is_terminal else None, pad_edge=False)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     wide = console.width >= 110
     headings = ("RULE", "PROBE", "REPLY", "FROM", "STATE", "REASON", *(("WHY", "RFC") * wide))
     for heading in headings:

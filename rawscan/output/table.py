@@ -52,15 +52,11 @@ def latest(records: Iterable[Record]) -> list[Record]:
 
 def port_table(records: Sequence[Record], console: Console) -> None:
     """Print the verdicts; the narrower the console, the fewer the columns."""
-    from rich import box
     from rich.table import Table
 
     rows = latest(records)
-    table = Table(
-        box=box.SIMPLE_HEAD if console.is_terminal else None,
-        pad_edge=False,
-        header_style="bold",
-    )
+    gap = 2 if console.width >= _NARROW else 1
+    table = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0), header_style="bold")
     askers = {(ip_address(row["target"]).version, row.get("source")) for row in rows}
     sources = len(askers) > len({version for version, _ in askers})
     _columns(table, console.width, sources)
