@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rawscan.lab.build import Lab
+from rawscan.lab.tools import may_make_namespaces, search_path
 
 RAWSCAN = [sys.executable, "-m", "rawscan"]
 
@@ -46,13 +48,27 @@ def ports_of(records: list[dict[str, Any]]) -> dict[Key, dict[str, Any]]:
     return by_key
 
 
+def apart(command: Sequence[str]) -> list[str]:
+    """The command line that runs `command` in a fresh network namespace with nothing but loopback.
+
+    Whatever a test gets wrong, no packet can leave from there. The process stays the same one, so
+    signals reach it.
+    """
+    user = [] if may_make_namespaces() else ["--user", "--map-root-user"]
+    loopback = f'PATH="$PATH:{search_path()}"; ip link set lo up && exec "$@"'
+    return ["unshare", *user, "--net", "--", "sh", "-c", loopback, "sh", *command]
+
+
 def rawscan(lab: Lab | None, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
-    """Run rawscan, in the lab's scanner namespace if there is a lab; output as text."""
+    """Run rawscan: in the lab's scanner namespace, or without a lab with loopback alone.
+
+    Output as text. Never outside of a namespace, so that no scan can reach a real host.
+    """
     command = [*RAWSCAN, *arguments]
     options = {"capture_output": True, "text": True, "timeout": 120, **options}
     if lab is not None:
         return lab.run(command, **options)
-    return subprocess.run(command, check=False, **options)
+    return subprocess.run(apart(command), check=False, **options)
 
 
 def tell(lab: Lab, directory: Path) -> Story:
