@@ -4,6 +4,9 @@ A message says what is wrong, where, and what to do next; the command line print
 traceback and leaves with `exit_code`.
 """
 
+INTERRUPTED = 130
+"""Exit code after SIGINT or SIGTERM: 128 + SIGINT, as shells have it."""
+
 
 class RawscanError(Exception):
     """Base of all; `exit_code` is what the command line returns for it."""

@@ -13,9 +13,7 @@ from importlib import import_module
 import click
 
 from rawscan import __version__
-from rawscan.errors import RawscanError
-
-INTERRUPTED = 130
+from rawscan.errors import INTERRUPTED, RawscanError
 
 _COMMANDS = {
     "scan": "Probe ports and say which state they are in, and why.",
@@ -70,8 +68,10 @@ def _run(arguments: list[str] | None) -> int:
     except (click.exceptions.Abort, KeyboardInterrupt):
         click.echo("rawscan: interrupted", err=True)
         return INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read our output has gone; there is nobody left to tell.
+    except OSError as error:  # a full disk, mostly
+        if not isinstance(error, BrokenPipeError):  # else there is nobody left to tell
+            click.echo(f"rawscan: cannot go on: {error}", err=True)
+        # What is still in the buffer would fail again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     return code if isinstance(code, int) else 0

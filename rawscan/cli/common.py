@@ -12,7 +12,7 @@ from types import FrameType
 
 import click
 
-from rawscan.output.files import JsonLines, Sink, open_output
+from rawscan.output.files import JsonLines, Sink, check_output, open_output
 from rawscan.output.records import Record
 from rawscan.output.table import plain_table, port_table
 from rawscan.ports import PortSpec, builtin_service, parse_ports
@@ -64,10 +64,17 @@ def warn(message: str) -> None:
     click.echo(f"rawscan: {message}", err=True)
 
 
+def check_outputs(paths: Sequence[Path]) -> None:
+    """Raise `UsageError` for a bad `-o` before a good one, or a recording, is overwritten."""
+    for path in paths:
+        check_output(path)
+
+
 class Results:
     """Where this run's records go: every `-o`, and standard output as JSON Lines or as a table."""
 
     def __init__(self, outputs: Sequence[Path], as_json: bool) -> None:
+        check_outputs(outputs)
         self._sinks: list[Sink] = [open_output(path) for path in outputs]
         if as_json:
             self._sinks.append(JsonLines(sys.stdout))

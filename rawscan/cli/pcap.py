@@ -19,14 +19,12 @@ from rawscan.cli.common import (
     say,
     warn,
 )
-from rawscan.errors import CaptureError
+from rawscan.errors import INTERRUPTED, CaptureError
 from rawscan.output.records import capture_record, finding_record
 from rawscan.output.table import state_counts
 
 if TYPE_CHECKING:
     from rawscan.model import Analysis
-
-INTERRUPTED = 130
 
 
 @click.command("pcap", short_help="Read captures and reach the same verdicts by the same rules.")

@@ -15,6 +15,7 @@ import click
 from rawscan import __version__
 from rawscan.cli.common import (
     Results,
+    check_outputs,
     interruptible,
     json_option,
     output_option,
@@ -23,7 +24,7 @@ from rawscan.cli.common import (
     say,
     warn,
 )
-from rawscan.errors import LinkError, UsageError
+from rawscan.errors import INTERRUPTED, LinkError, UsageError
 from rawscan.model import IPAddress, ProbeKind
 from rawscan.output.records import port_record, rfc3339
 from rawscan.output.table import state_counts
@@ -31,8 +32,6 @@ from rawscan.targets import TargetSet, Token, split_exclude, split_tokens
 
 if TYPE_CHECKING:
     from rawscan.scanner import Request, Scan
-
-INTERRUPTED = 130
 
 
 @click.command("scan", short_help="Probe ports and say which state they are in, and why.")
@@ -139,6 +138,7 @@ def command(**options: Any) -> int:
         check_interface(request.interface)
     if request.source_ip:
         check_source(request.source_ip)
+    check_outputs(options["outputs"])
     return _scan(request, options)
 
 

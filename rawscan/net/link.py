@@ -7,14 +7,13 @@ needs no more than an object with these methods.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from types import TracebackType
-from typing import Literal, Protocol, Self
+from typing import Literal, Protocol
 
 from rawscan.model import Frame, IPAddress
 
 
 class Link(Protocol):
-    """Sends and receives whole IP packets. Close it when done, or use it in a `with`."""
+    """Sends and receives whole IP packets. Close it when done."""
 
     name: str
     """How `--link` calls it."""
@@ -77,14 +76,3 @@ class RecordingLink:
     def close(self) -> None:
         """Close the link; the sink belongs to whoever made it."""
         self._link.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
