@@ -9,7 +9,7 @@ import asyncio
 import shutil
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from pathlib import Path
@@ -93,7 +93,7 @@ def _dissections(
             path.absolute(),  # "-" alone would mean standard input
             keep_packets=False,
             display_filter=display_filter,
-            tshark_path=tshark,
+            tshark_path=tshark,  # else pyshark lets a config.ini in the current folder name it
             override_prefs=_PREFERENCES,
             eventloop=loop,
         )
@@ -136,11 +136,14 @@ def _capture_class() -> type[Any]:
             # The moment lets asyncio notice that it has left already: never kill a process number
             # that has been given to somebody else since.
             patience_s = _EXIT_S if self._eof_reached else 0.01
-            try:
+            with suppress(TimeoutError):
                 await asyncio.wait_for(process.wait(), patience_s)
-            except TimeoutError:
+            if process.returncode is None:
                 process.kill()
-                await process.wait()
+            # asyncio calls a process gone when its pipes have ended, and nobody reads this one.
+            while process.stdout is not None and await process.stdout.read(1 << 16):
+                pass
+            await process.wait()
             self.exit_code = process.returncode
 
     return Capture

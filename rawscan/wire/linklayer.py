@@ -74,6 +74,13 @@ def _bsd_family(data: bytes) -> int:
     return 4
 
 
+def _cooked2(data: bytes) -> int:
+    # The ethertype comes first, and is followed by 18 bytes; a VLAN tag would stand behind these.
+    if len(data) < 20:
+        raise DecodeError("link-layer header cut off")
+    return _after_ethertype(data[:2] + data[20:], 0) + 18
+
+
 _IP_OFFSET: dict[int, Callable[[bytes], int]] = {
     NULL: _bsd_family,
     LOOP: _bsd_family,
@@ -85,7 +92,7 @@ _IP_OFFSET: dict[int, Callable[[bytes], int]] = {
     IPV4: lambda data: 0,
     IPV6: lambda data: 0,
     SLL: lambda data: _after_ethertype(data, 14),
-    SLL2: lambda data: _after_ethertype(data[:2] + data[20:], 0) + 18,
+    SLL2: _cooked2,
 }
 
 

@@ -150,11 +150,11 @@ def test_numbers_are_those_on_the_wire_and_the_tunnel_is_outside(shared_captures
 
 
 def test_a_quoted_segment_has_its_sequence_number(shared_captures: Path) -> None:
-    path = shared_captures / "scans/nmap_sS.pcap"
-    quotes = [(p, d) for p, d in pairs(path) if isinstance(p.body, Icmp)]
+    found = dissections_of(shared_captures / "scans/nmap_sS.pcap")
+    asked = {(d.destination, d.seq) for d in found if d.flags == Flags.SYN}
+    quotes = {(d.quoted_destination, d.quoted_seq) for d in found if d.icmp_type == 3}
     assert quotes
-    asked = {d.seq for d in dissections_of(path) if d.flags == Flags.SYN}
-    assert {d.quoted_seq for _, d in quotes} <= asked
+    assert quotes <= asked
 
 
 def test_display_filter_chooses_frames(shared_captures: Path) -> None:
@@ -238,13 +238,27 @@ def test_where_there_is_no_tshark(
         list(dissect(path))
 
 
+def run_python(script: str, path: Path, folder: Path) -> tuple[str, str, int]:
+    """Output, errors and exit code of a fresh Python that shows every warning as an error."""
+    head = "import sys; from pathlib import Path; from contextlib import closing\n"
+    head += "from rawscan.capture.dissect import dissect\npath = Path(sys.argv[1])\n"
+    # Development mode shows resource warnings and turns asyncio's debugging on.
+    command = [sys.executable, "-X", "dev", "-W", "error", "-c", head + script, str(path)]
+    root = str(Path(__file__).parents[2])
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, timeout=120, cwd=folder,
+        env={**os.environ, "PYTHONPATH": root},
+    )  # fmt: skip
+    return done.stdout, done.stderr, done.returncode
+
+
 def test_a_config_file_in_the_folder_names_no_other_program(
-    shared_captures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shared_captures: Path, tmp_path: Path
 ) -> None:
     # pyshark reads config.ini of the current folder, where whoever made the captures can write.
     (tmp_path / "config.ini").write_text("[tshark]\ntshark_path = /bin/false\n")
-    monkeypatch.chdir(tmp_path)
-    assert len(list(dissect(shared_captures / "scans/nmap_sU.pcap"))) == 11
+    path = shared_captures / "scans/nmap_sU.pcap"
+    assert run_python("print(len(list(dissect(path))))", path, tmp_path) == ("11\n", "", 0)
 
 
 def test_a_thread_can_dissect(shared_captures: Path) -> None:
@@ -259,19 +273,13 @@ def test_a_thread_can_dissect(shared_captures: Path) -> None:
     assert found == [11]
 
 
-def test_no_warning_leaks_and_pyshark_is_imported_late(shared_captures: Path) -> None:
+def test_no_warning_leaks_and_pyshark_is_imported_late(
+    shared_captures: Path, tmp_path: Path
+) -> None:
     script = (
-        "import sys; from pathlib import Path; from contextlib import closing\n"
-        "from rawscan.capture.dissect import dissect\n"
         "assert 'pyshark' not in sys.modules\n"
-        "path = Path(sys.argv[1])\n"
         "print(len(list(dissect(path))))\n"
         "with closing(dissect(path)) as packets: print(next(packets).frame_number)\n"
     )
-    # Development mode shows resource warnings and turns asyncio's debugging on.
-    done = subprocess.run(
-        [sys.executable, "-X", "dev", "-W", "error", "-c", script,
-         str(shared_captures / "scans/masscan_tcp.pcap")],
-        capture_output=True, text=True, check=False, timeout=120,
-    )  # fmt: skip
-    assert (done.stdout, done.stderr, done.returncode) == ("263\n1\n", "", 0)
+    found = run_python(script, shared_captures / "scans/masscan_tcp.pcap", tmp_path)
+    assert found == ("263\n1\n", "", 0)
