@@ -220,9 +220,10 @@ def _finding(exchange: Exchange, watch: _Watch, loss: float, ttls: TtlBook) -> F
 
 def _silence(exchange: Exchange, watch: _Watch) -> Evidence:
     first_s, last_s = exchange.probes[0].time_s, exchange.probes[-1].time_s
-    kind = (
-        judge_silence(first_s, last_s, watch.until_s, watch.dropped_s, watch.patience)
-        if watch.both_ways
-        else ReplyKind.SILENCE_ONE_WAY
-    )
+    if not watch.both_ways:
+        kind = ReplyKind.SILENCE_ONE_WAY
+    elif any(probe.time_s == NO_TIME_S for probe in exchange.probes):
+        kind = ReplyKind.SILENCE_CUT_SHORT  # for all that is known
+    else:
+        kind = judge_silence(first_s, last_s, watch.until_s, watch.dropped_s, watch.patience)
     return Evidence(Signal(kind), None, from_target=False, time_s=watch.until_s)

@@ -266,7 +266,8 @@ class CaptureCorrelator:
                 exchange.evidence.append(
                     replace(
                         evidence,
-                        rtt_s=max(time_s - probe.time_s, 0.0),
+                        # 0: a frame that bears no time.
+                        rtt_s=max(time_s - probe.time_s, 0.0) if probe.time_s and time_s else None,
                         frame_number=frame_number,
                     )
                 )

@@ -102,7 +102,7 @@ class Results:
             return
         from rich.console import Console
 
-        port_table(self.ports, Console())
+        port_table(self.ports, Console(emoji=False))
 
 
 @contextmanager

@@ -51,7 +51,7 @@ def show() -> None:
             for protocol in ("tcp", "udp")
         }
         table.add_row(host.name, f"{host.v4}\n{host.v6}", words["tcp"], words["udp"], host.note)
-    Console(width=None if sys.stdout.isatty() else 160).print(table)
+    Console(width=None if sys.stdout.isatty() else 160, emoji=False).print(table)
 
 
 @command.command("shell")

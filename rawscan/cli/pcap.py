@@ -26,6 +26,8 @@ from rawscan.output.table import state_counts
 if TYPE_CHECKING:
     from rawscan.model import Analysis
 
+_ENDINGS = (".pcap", ".pcapng", ".cap", ".pcap.gz", ".pcapng.gz")
+
 
 @click.command("pcap", short_help="Read captures and reach the same verdicts by the same rules.")
 @click.argument("files", nargs=-1, required=True, metavar="FILE|DIR...")
@@ -54,6 +56,10 @@ def command(**options: Any) -> int:
         try:
             for source in _sources(options["files"]):
                 try:
+                    if isinstance(source, Path) and source.is_dir():
+                        raise CaptureError(
+                            f"{source}: holds no file that ends in {' '.join(_ENDINGS)}"
+                        )
                     found = analyse(
                         source, ports, silence_wait_s=options["silence_wait"], stop=stop
                     )
@@ -80,23 +86,19 @@ def command(**options: Any) -> int:
 
 
 def _sources(names: tuple[str, ...]) -> Iterator[Path | BinaryIO]:
-    """Files as named, the captures in directories by name, and standard input for `-`."""
+    """Files as named, the captures in directories by name, and standard input for `-`.
+
+    A directory that holds no capture comes as itself.
+    """
     for name in names:
         path = Path(name)
         if name == "-":
             yield sys.stdin.buffer
         elif path.is_dir():
-            yield from _captures_in(path)
+            found = (p for p in path.rglob("*") if p.name.endswith(_ENDINGS) and p.is_file())
+            yield from sorted(found) or [path]
         else:
             yield path
-
-
-def _captures_in(directory: Path) -> Iterator[Path]:
-    endings = (".pcap", ".pcapng", ".cap", ".pcap.gz", ".pcapng.gz")
-    found = sorted(p for p in directory.rglob("*") if p.name.endswith(endings) and p.is_file())
-    if not found:
-        raise CaptureError(f"{directory}: holds no file that ends in {' '.join(endings)}")
-    yield from found
 
 
 def _write(found: Analysis, results: Results) -> None:

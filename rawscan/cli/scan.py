@@ -150,7 +150,7 @@ def _scan(request: Request, options: dict[str, Any]) -> int:
         started_s = time.time()
         try:
             results.write(_scan_record(request, started_s))
-            with _progress(request, scan) as tick:
+            with _progress(request, scan, options["as_json"]) as tick:
                 for verdict in scan.run():
                     results.write(port_record(verdict))
                     tick()
@@ -305,9 +305,10 @@ def _say_summary(summary: dict[str, Any], results: Results) -> None:
 
 
 @contextmanager
-def _progress(request: Request, scan: Scan) -> Iterator[Callable[[], None]]:
+def _progress(request: Request, scan: Scan, as_json: bool) -> Iterator[Callable[[], None]]:
     """A bar with rate and remaining time, on a terminal; on anything else, nothing."""
-    if not sys.stderr.isatty():
+    # Records that scroll by on the same terminal are progress enough, and a bar would break them.
+    if not sys.stderr.isatty() or (as_json and sys.stdout.isatty()):
         yield lambda: None
         return
     from rich.console import Console

@@ -6,8 +6,10 @@ A format is a class with `write` and `close`, and a line in `FORMATS`.
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol, TextIO
@@ -128,19 +130,27 @@ class _File:
         self._stream.close()
 
 
+def check_output(path: Path) -> None:
+    """Raise `UsageError` if `path` cannot be an output. Opens and changes nothing."""
+    if path.suffix.lower() not in FORMATS:
+        raise UsageError(
+            f"-o {path}: the ending tells the format, and {path.suffix or 'none'!r} is not one of "
+            f"{' '.join(FORMATS)}"
+        )
+    why = errno.EISDIR if path.is_dir() else 0 if path.parent.is_dir() else errno.ENOENT
+    if why or not os.access(path if path.exists() else path.parent, os.W_OK):
+        reason = os.strerror(why or errno.EACCES)
+        raise UsageError(f"-o {path}: cannot be written: {reason}")
+
+
 def open_output(path: Path) -> Sink:
     """Open an output file; the format is that of its name's ending.
 
     Raises `UsageError` if there is no such format or the file cannot be written.
     """
-    make = FORMATS.get(path.suffix.lower())
-    if make is None:
-        raise UsageError(
-            f"-o {path}: the ending tells the format, and {path.suffix or 'none'!r} is not one of "
-            f"{' '.join(FORMATS)}"
-        )
+    check_output(path)
     try:
         stream = path.open("w", encoding="utf-8", newline="")
     except OSError as error:
         raise UsageError(f"-o {path}: cannot be written: {error.strerror}") from error
-    return _File(stream, make(stream))
+    return _File(stream, FORMATS[path.suffix.lower()](stream))

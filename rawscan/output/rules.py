@@ -16,7 +16,7 @@ def rule_table(rules: Sequence[Rule], stream: TextIO, width: int | None = None) 
     from rich.console import Console
     from rich.table import Table
 
-    console = Console(file=stream, width=width)
+    console = Console(file=stream, width=width, emoji=False)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     wide = console.width >= 110
     headings = ("RULE", "PROBE", "REPLY", "FROM", "STATE", "REASON", *(("WHY", "RFC") * wide))
@@ -35,7 +35,7 @@ def rule_text(rule: Rule, stream: TextIO, width: int | None = None) -> None:
     """Print one rule in full."""
     from rich.console import Console
 
-    console = Console(file=stream, width=width, highlight=False)
+    console = Console(file=stream, width=width, highlight=False, emoji=False)
     console.print(f"[bold]{rule.id}[/]")
     for name, value in (
         ("probe", rule.probe.value),

@@ -75,7 +75,9 @@ def plain_table(records: Sequence[Record], stream: TextIO) -> None:
     """The same for a file or a pipe: no colours, no folding."""
     from rich.console import Console
 
-    console = Console(file=stream, width=_PLAIN_WIDTH, color_system=None, force_terminal=False)
+    console = Console(
+        file=stream, width=_PLAIN_WIDTH, emoji=False, color_system=None, force_terminal=False
+    )
     port_table(records, console)
 
 

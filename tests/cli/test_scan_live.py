@@ -1,0 +1,166 @@
+"""`rawscan scan` while somebody watches: interrupts, and what a terminal shows."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import fcntl
+import json
+import os
+import pty
+import re
+import select
+import signal
+import struct
+import subprocess
+import termios
+import time
+from pathlib import Path
+
+import pytest
+
+from rawscan.lab.build import Lab
+from tests.lab.helpers import until
+from tests.story import RAWSCAN, apart, claim, ports_of, rawscan, read_records
+
+pytestmark = pytest.mark.netns
+
+
+def decided(path: Path) -> int:
+    """How many verdicts a scan has written so far."""
+    return path.read_text().count('"type":"port"') if path.exists() else 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda n: n.name)
+def test_an_interrupt_keeps_what_is_known(number: signal.Signals, lab: Lab, tmp_path: Path) -> None:
+    out = {ending: tmp_path / f"out.{ending}" for ending in ("jsonl", "json", "csv", "txt")}
+    recording = tmp_path / "out.pcapng"
+    names = ("closed", "open", "drop", "admin-prohibited")
+    targets = [str(lab.plan.host(name).address(family)) for name in names for family in (4, 6)]
+    outputs = [part for path in out.values() for part in ("-o", str(path))]
+    command = [*RAWSCAN, "scan", *targets, *outputs, "--write-pcap", str(recording)]
+    process = lab.popen(command, stdout=-1, stderr=-1, text=True)
+    try:
+        # Two hosts never answer: twelve verdicts are soon there, the other four take seconds.
+        assert until(lambda: decided(out["jsonl"]) >= 12, 10)
+        process.send_signal(number)
+        stdout, stderr = process.communicate(timeout=5)
+    finally:
+        process.kill()
+    assert process.returncode == 130
+    assert stderr.startswith("rawscan: interrupted: the results are incomplete")
+
+    records = read_records(out["jsonl"].read_text())
+    assert [r["type"] for r in (records[0], records[-1])] == ["scan", "summary"]
+    assert records[-1]["complete"] is False
+    live = ports_of(records)
+    assert len(live) == records[-1]["results"] == 16
+    known = {key: claim(r) for key, r in live.items() if r["state"] != "unknown"}
+    assert len(known) == 12
+    assert {claim(r) for r in live.values() if r["state"] == "unknown"} == {
+        ("unknown", "cut-short", None)
+    }
+    assert json.loads(out["json"].read_text()) == records
+    with out["csv"].open(newline="") as file:
+        assert len(list(csv.DictReader(file))) == 16
+    assert out["txt"].read_text().count("cut-short") == stdout.count("cut-short") == 4
+
+    read = rawscan(None, "pcap", str(recording), "--json")
+    assert (read.returncode, read.stderr) == (0, "")
+    offline = ports_of(read_records(read.stdout))
+    assert {k: claim(r) for k, r in offline.items()} == {k: claim(r) for k, r in live.items()}
+
+
+def catches(pid: int, number: int) -> bool:
+    """Has this process a handler for the signal by now?"""
+    status = Path(f"/proc/{pid}/status").read_text()
+    caught = re.search(r"^SigCgt:\s*([0-9a-f]+)", status, re.MULTILINE)
+    assert caught is not None
+    return bool(int(caught[1], 16) >> (number - 1) & 1)
+
+
+def test_a_second_interrupt_ends_it_at_once() -> None:
+    """Reading from a pipe that gives nothing, the first one cannot be obeyed."""
+    process = subprocess.Popen(
+        apart([*RAWSCAN, "pcap", "-"]), stdin=-1, stdout=-1, stderr=-1, text=True
+    )
+    try:
+        assert until(lambda: catches(process.pid, signal.SIGTERM), 10)
+        signals = 0
+        while process.poll() is None and signals < 10:
+            process.send_signal(signal.SIGINT)
+            signals += 1
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(0.5)
+        _, stderr = process.communicate(timeout=5)
+    finally:
+        process.kill()
+    assert process.returncode == 130
+    assert signals >= 2
+    assert stderr.strip() == "rawscan: interrupted"
+
+
+def on_terminal(lab: Lab, *arguments: str, columns: int = 120) -> tuple[int, str]:
+    """Run rawscan on a terminal of its own; give its exit code and all that it showed."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+    hidden = {"COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "CI"}
+    environment = {k: v for k, v in os.environ.items() if k not in hidden} | {"TERM": "xterm"}
+    process = lab.popen(
+        [*RAWSCAN, *arguments], stdin=theirs, stdout=theirs, stderr=theirs, env=environment
+    )
+    os.close(theirs)
+    shown = b""
+    deadline = time.monotonic() + 30
+    try:
+        while time.monotonic() < deadline:
+            ready, _, _ = select.select([ours], [], [], 1)
+            try:
+                piece = os.read(ours, 65536) if ready else None
+            except OSError:  # EIO: the other side has closed it
+                break
+            if piece == b"":
+                break
+            shown += piece or b""
+        return process.wait(5), shown.decode()
+    finally:
+        process.kill()
+        os.close(ours)
+
+
+def test_a_terminal_shows_what_goes_on(lab: Lab) -> None:
+    names = ("closed", "drop")
+    code, shown = on_terminal(lab, "scan", *(str(lab.plan.host(name).v4) for name in names))
+    assert code == 0
+    text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown)
+    before, bar, after = (
+        text.index("rawscan: 4 ports of 2 targets from"), text.index("/4 ports"),
+        text.index("rawscan: 2 closed, 1 filtered, 1 open|filtered;"),
+    )  # fmt: skip
+    assert before < bar < text.index("TARGET") < after
+    assert "link rawip, at most 1000 packets/s" in text
+    assert re.search(r"\d+ probes/s", text)
+    assert "\x1b[31mclosed" in shown  # in colour
+
+
+def test_json_on_a_terminal_is_not_mixed_with_it(lab: Lab) -> None:
+    code, shown = on_terminal(lab, "scan", str(lab.plan.host("closed").v4), "--json")
+    assert code == 0
+    lines = [line for line in shown.splitlines() if line.startswith("{")]
+    assert [json.loads(line)["type"] for line in lines] == ["scan", "port", "port", "summary"]
+
+
+@pytest.mark.parametrize("columns", [20, 40, 79])
+def test_a_narrow_terminal_does_not_break_it(columns: int, lab: Lab) -> None:
+    code, shown = on_terminal(lab, "scan", str(lab.plan.host("closed").v6), columns=columns)
+    assert code == 0
+    assert "Traceback" not in shown
+    assert shown.count("closed") >= 2
+
+
+def test_addresses_on_a_terminal_are_not_taken_for_emoji(lab: Lab) -> None:
+    target = "fd56:a:1234:b::5"
+    code, shown = on_terminal(lab, "scan", target, "--no-udp", "--max-retries", "0")
+    assert code in (0, 1)
+    text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown)
+    assert [line.split()[0] for line in text.splitlines() if "561/tcp" in line] == [target]

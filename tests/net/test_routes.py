@@ -1,0 +1,85 @@
+"""Which way the kernel would send, asked in namespaces whose routes are known."""
+
+from __future__ import annotations
+
+import socket
+from ipaddress import ip_address
+from typing import Any
+
+import pytest
+
+from rawscan.net import routes
+from tests.net.apart import run
+
+IMPORT = "from rawscan.net.routes import *\nimport rawscan.net.routes as routes\n"
+
+
+@pytest.mark.netns
+def test_source_and_interface_are_the_kernels_choice() -> None:
+    found = run(
+        IMPORT
+        + """
+device()
+targets = ["127.0.0.1", "::1", "10.9.0.5", "10.9.0.255", "fd09::5", "192.0.2.1", "2001:db8::1"]
+way = lambda t: [str(source_for(t)), interface_for(t)]
+out = {}
+for text in targets:
+    target = ip_address(text)
+    out[text] = error_of(source_for, target) or way(target)
+out["none"] = interface_for(ip_address("192.0.2.1"))
+out["bound"] = str(source_for(ip_address("10.9.0.5"), "d0"))
+out["astray"] = error_of(source_for, ip_address("2001:db8::1"), "d0")
+out["no0"] = error_of(source_for, ip_address("10.9.0.5"), "no0")
+print(json.dumps(out))
+"""
+    )
+    assert found["127.0.0.1"] == ["127.0.0.1", "lo"]
+    assert found["::1"] == ["::1", "lo"]
+    assert found["10.9.0.5"] == found["10.9.0.255"] == ["10.9.0.1", "d0"]
+    assert found["fd09::5"] == ["fd09::1", "d0"]
+    for target in ("192.0.2.1", "2001:db8::1"):
+        assert found[target] == ["LinkError", f"no way to {target}: Network is unreachable"]
+    assert found["none"] is None
+    assert found["bound"] == "10.9.0.1"
+    assert found["astray"][0] == found["no0"][0] == "LinkError"
+
+
+@pytest.mark.netns
+def test_what_is_not_ours_is_a_usage_error() -> None:
+    ours, foreign, here, nowhere = run(
+        IMPORT
+        + """
+device()
+print(json.dumps([
+    [error_of(check_source, ip_address(a)) for a in ("10.9.0.1", "fd09::1", "127.0.0.9", "::1")],
+    [error_of(check_source, ip_address(a)) for a in ("192.0.2.7", "2001:db8::7")],
+    error_of(check_interface, "d0"), error_of(check_interface, "no0")]))
+"""
+    )
+    assert ours == [None] * 4
+    assert [kind for kind, _ in foreign] == ["UsageError"] * 2
+    assert "--source-ip 192.0.2.7 is no address of this machine" in foreign[0][1]
+    assert here is None
+    assert nowhere[0] == "UsageError"
+    assert "--interface no0" in nowhere[1]
+    assert "there is lo, " in nowhere[1]
+    assert ", d0" in nowhere[1]
+
+
+def test_names_give_every_address_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def entry(text: str) -> tuple[Any, ...]:
+        return (0, 0, 0, "", (text, 0))
+
+    found = ["fd00::5", "10.0.0.9", "10.0.0.5", "10.0.0.9", "fe80::1%eth0"]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [entry(each) for each in found])
+    expected = ["10.0.0.5", "10.0.0.9", "fd00::5", "fe80::1"]
+    assert routes.resolve("host") == [ip_address(each) for each in expected]
+
+
+def test_a_name_of_nobody_is_an_os_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody(*_: object, **__: object) -> list[object]:
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", nobody)
+    with pytest.raises(OSError, match="not known"):
+        routes.resolve("host")

@@ -1,0 +1,149 @@
+"""The table for people: order, columns by width, hints, and numbers that do not overstate."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from rawscan.output.table import (
+    MAX_ROWS,
+    STATE_STYLES,
+    latest,
+    plain_table,
+    port_table,
+    state_counts,
+)
+
+
+def row(target: str = "10.0.0.5", **changes: Any) -> dict[str, Any]:
+    return {
+        "type": "port", "target": target, "port": 561, "protocol": "tcp", "probe": "syn",
+        "state": "closed", "reason": "reset", "reason_ip": target, "reason_ttl": 64,
+        "rtt_ms": 0.4, "tries": 1, "confidence": 1.0, "hints": [],
+    } | changes  # fmt: skip
+
+
+def shown(records: list[dict[str, Any]], width: int | None = None) -> list[str]:
+    stream = io.StringIO()
+    if width is None:
+        plain_table(records, stream)
+    else:
+        console = Console(file=stream, width=width, color_system=None, emoji=False)
+        port_table(records, console)
+    return stream.getvalue().splitlines()
+
+
+def test_rows_are_in_the_order_of_addresses() -> None:
+    mixed = ["fd00::5", "10.0.0.10", "10.0.0.9", "fd00::a"]
+    records = [row(t) for t in mixed] + [row("10.0.0.9", port=80), row("10.0.0.9", probe="ack")]
+    order = [(r["target"], r["port"], r["probe"]) for r in latest(records)]
+    assert order == [
+        ("10.0.0.9", 80, "syn"), ("10.0.0.9", 561, "ack"), ("10.0.0.9", 561, "syn"),
+        ("10.0.0.10", 561, "syn"), ("fd00::5", 561, "syn"), ("fd00::a", 561, "syn"),
+    ]  # fmt: skip
+
+
+def test_a_revised_verdict_replaces_the_earlier_one() -> None:
+    late = row(state="open", reason="syn-ack", hints=["revised"])
+    assert latest([row(), late]) == [late]
+    assert state_counts([row(), late, row("10.0.0.6")]) == "1 open, 1 closed"
+
+
+def test_askers_and_captures_are_kept_apart() -> None:
+    asked = [row(source="10.0.0.1", capture="a"), row(source="10.0.0.2", capture="a"),
+             row(source="10.0.0.1", capture="b")]  # fmt: skip
+    assert len(latest(asked)) == 3
+    text = "\n".join(shown(asked))
+    assert "ASKED BY" in text
+    assert "10.0.0.2" in text
+    # One asker for each IP version is no news.
+    assert "ASKED BY" not in "\n".join(shown([row(source="10.0.0.1"), row("::1", source="::2")]))
+
+
+def test_every_state_can_be_shown() -> None:
+    for state in STATE_STYLES:
+        assert state in shown([row(state=state)])[1].split()
+    everything = [row(f"10.0.0.{n}", state=s) for n, s in enumerate(STATE_STYLES)]
+    assert state_counts(everything) == ", ".join(f"1 {state}" for state in STATE_STYLES)
+
+
+def test_cells() -> None:
+    router = row(reason="admin-prohibited", reason_ip="10.0.0.254", state="filtered")
+    silent = row("10.0.0.6", reason="no-response", reason_ip=None, reason_ttl=None, rtt_ms=None,
+                 confidence=0.99999999, tries=7, state="filtered")  # fmt: skip
+    ack = row("10.0.0.7", probe="ack", state="unfiltered")
+    head, first, second, third = (line.split() for line in shown([router, silent, ack]))
+    assert head == ["TARGET", "PORT", "STATE", "REASON", "FROM", "TTL", "RTT", "TRIES", "SURE"]
+    assert first == [
+        "10.0.0.5",
+        "561/tcp",
+        "filtered",
+        "admin-prohibited",
+        "10.0.0.254",
+        "64",
+        "0.400",
+        "ms",
+        "1",
+    ]
+    # Rounded down: what is not certain must not look so.
+    assert second == ["10.0.0.6", "561/tcp", "filtered", "no-response", "-", "7", "99.9999", "%"]
+    assert third == [
+        "10.0.0.7",
+        "561/tcp",
+        "ack",
+        "unfiltered",
+        "reset",
+        "target",
+        "64",
+        "0.400",
+        "ms",
+        "1",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("width", "headings"),
+    [
+        (120, ["TARGET", "PORT", "STATE", "REASON", "FROM", "TTL", "RTT", "TRIES", "SURE"]),
+        (80, ["TARGET", "PORT", "STATE", "REASON", "FROM"]),
+        (50, ["TARGET", "PORT", "STATE", "REASON"]),
+        (40, ["TARGET", "PORT", "STATE", "REASON"]),
+    ],
+)
+def test_a_narrow_terminal_gets_fewer_columns(width: int, headings: list[str]) -> None:
+    lines = shown([row("fd56:1234:5678:9abc:def0:1234:5678:9abc")], width)
+    assert lines[0].split() == headings
+    assert max(map(len, lines)) <= width
+    # The address is folded, never cut.
+    folded = "".join(line.split()[0] for line in lines[1:])
+    assert folded == "fd56:1234:5678:9abc:def0:1234:5678:9abc"
+
+
+def test_addresses_are_not_taken_for_emoji() -> None:
+    """To Rich, `:1234:`, `:a:` and `:100:` in a text are pictures."""
+    for address in ("fd56:1234:5678::1", "2001:db8:a:b:ab:100:0:5"):
+        router = address.replace("d", "e")
+        line = shown([row(address, reason_ip=router, source=router), row("::1", source="::2")])[2]
+        assert line.split()[0] == address
+        assert line.split().count(router) == 2
+
+
+@pytest.mark.parametrize("width", [1, 5, 20])
+def test_hardly_any_terminal_does_not_break_it(width: int) -> None:
+    assert shown([row(hints=["revised"])], width)
+
+
+def test_hints_stand_below() -> None:
+    lines = shown([row(hints=["syn-proxy", "ttl-differs: 63, elsewhere 64"])])
+    assert lines[-1] == "  hint: 10.0.0.5 561/tcp: syn-proxy, ttl-differs: 63, elsewhere 64"
+
+
+def test_a_long_table_ends() -> None:
+    records = [row(f"10.0.{n // 250}.{n % 250}", hints=["h"]) for n in range(MAX_ROWS + 5)]
+    lines = shown(records)
+    assert "... and 5 more; -o FILE.jsonl holds them all" in lines
+    assert len(lines) == 1 + MAX_ROWS + 1 + MAX_ROWS
+    assert len(shown(records[:MAX_ROWS])) == 1 + 2 * MAX_ROWS
