@@ -41,7 +41,7 @@ from rawscan.ports import PortSpec
 from rawscan.rules import rule_for, strength
 from rawscan.silence import FOREIGN, OWN, Patience, judge_silence
 from rawscan.verdict import TtlBook, judge
-from rawscan.wire.decode import decode_frame
+from rawscan.wire.decode import ICMP_ERRORS, decode_frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,7 @@ class _Watch:
     dropped_s: float | None
     patience: Patience
     both_ways: bool
+    legible: bool
 
 
 def analyse(
@@ -84,6 +85,8 @@ class _Pass:
         self._undecoded: Counter[str] = Counter()
         self._matched = 0
         self._stopped = False
+        # Who was sent an ICMP error that the snaplen made illegible: it may be an answer.
+        self._cut_off: set[IPAddress] = set()
         self._first_s: float | None = None
         self._last_s: float | None = None
         self._foreign = (
@@ -101,6 +104,8 @@ class _Pass:
             except DecodeError as error:
                 self._undecoded[error.cause] += 1
                 continue
+            if len(frame.data) < frame.original_bytes and _says_too_little(packet):
+                self._cut_off.add(packet.destination)
             self._matched += _count(self._counts, packet, self._ports)
             self._correlator.add(packet, frame.time_s, number)
         reader, own = self._reader, self._own_note()
@@ -147,11 +152,12 @@ class _Pass:
     def _watch(self, note: SectionNote | None, source: IPAddress) -> _Watch:
         last_s = self._last_s or 0.0
         if note is None:
-            return _Watch(last_s, None, self._foreign, self._correlator.hears(source))
+            hears = self._correlator.hears(source)
+            return _Watch(last_s, None, self._foreign, hears, source not in self._cut_off)
         # What the note promises is worth nothing if the file's end is missing.
         whole = self._reader.error is None and not self._stopped
         until_s = note.until_s if whole and note.until_s is not None else last_s
-        return _Watch(until_s, note.dropped_s, OWN, both_ways=True)
+        return _Watch(until_s, note.dropped_s, OWN, both_ways=True, legible=True)
 
 
 def _count(counts: Counts, packet: Packet, ports: PortSpec) -> bool:
@@ -218,9 +224,21 @@ def _finding(exchange: Exchange, watch: _Watch, loss: float, ttls: TtlBook) -> F
     )
 
 
+def _says_too_little(packet: Packet) -> bool:
+    """Is this an ICMP error that does not come to the port, or the number, of the probe?"""
+    match packet.body:
+        case Icmp(quoted=None) as icmp:
+            return icmp.type in ICMP_ERRORS if icmp.version == 4 else icmp.type < 128
+        case Icmp(quoted=Packet(body=Tcp(seq=None))):
+            return True
+    return False
+
+
 def _silence(exchange: Exchange, watch: _Watch) -> Evidence:
     first_s, last_s = exchange.probes[0].time_s, exchange.probes[-1].time_s
-    if not watch.both_ways:
+    if not watch.legible:
+        kind = ReplyKind.SILENCE_SNAPLEN
+    elif not watch.both_ways:
         kind = ReplyKind.SILENCE_ONE_WAY
     elif any(probe.time_s == NO_TIME_S for probe in exchange.probes):
         kind = ReplyKind.SILENCE_CUT_SHORT  # for all that is known

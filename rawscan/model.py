@@ -73,15 +73,16 @@ class ReplyKind(IntEnum):
     SILENCE_CUT_SHORT = 1
     SILENCE_DROPS = 2
     SILENCE_ONE_WAY = 3
-    NO_NEIGHBOUR = 4
-    SEND_FAILED = 5
-    SYN_ACK = 6
-    SYN = 7
-    RST = 8
-    TCP_OTHER = 9
-    UDP = 10
-    ICMP = 11
-    ICMP6 = 12
+    SILENCE_SNAPLEN = 4
+    NO_NEIGHBOUR = 5
+    SEND_FAILED = 6
+    SYN_ACK = 7
+    SYN = 8
+    RST = 9
+    TCP_OTHER = 10
+    UDP = 11
+    ICMP = 12
+    ICMP6 = 13
 
 
 @dataclass(frozen=True, slots=True)

@@ -211,7 +211,7 @@ def _errors(probe: ProbeKind) -> Iterator[Rule]:
 
 
 def _silences(probe: ProbeKind) -> Iterator[Rule]:
-    """Rows for no reply at all: honest silence, and five ways in which silence proves nothing."""
+    """Rows for no reply at all: honest silence, and the ways in which silence proves nothing."""
     if probe is UDP:
         yield Rule(
             "udp-no-response", UDP, ReplyKind.SILENCE, State.OPEN_FILTERED, "no-response",
@@ -236,6 +236,9 @@ def _silences(probe: ProbeKind) -> Iterator[Rule]:
         (ReplyKind.SILENCE_ONE_WAY, "one-way",
          "Nothing shows that this capture could have seen an answer: it may hold one direction"
          " only.", "", ""),
+        (ReplyKind.SILENCE_SNAPLEN, "snaplen",
+         "An ICMP error came to the asker, but the capture cut it off before it says which probe it"
+         " is about; it may be the answer.", "", ""),
         (ReplyKind.NO_NEIGHBOUR, "no-arp-response",
          "Nobody on our own link answers to this address by ARP (for IPv6: neighbour discovery), so"
          " no probe ever left, and nothing can be said of the port.", "RFC 4861", "7.2.2"),

@@ -81,6 +81,7 @@ SILENCES: dict[ReplyKind, Meaning] = {
     ReplyKind.SILENCE_CUT_SHORT: (UNKNOWN, "cut-short"),
     ReplyKind.SILENCE_DROPS: (UNKNOWN, "kernel-drops"),
     ReplyKind.SILENCE_ONE_WAY: (UNKNOWN, "one-way"),
+    ReplyKind.SILENCE_SNAPLEN: (UNKNOWN, "snaplen"),
     ReplyKind.NO_NEIGHBOUR: (UNKNOWN, "no-arp-response"),
     ReplyKind.SEND_FAILED: (UNKNOWN, "send-failed"),
 }

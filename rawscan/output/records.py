@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import fields
 from datetime import UTC, datetime
+from math import floor
 from typing import Any
 
 from rawscan.model import Analysis, Finding, Verdict
@@ -38,7 +39,8 @@ def port_record(verdict: Verdict) -> Record:
         "reason_ttl": verdict.reason_ttl,
         "rtt_ms": None if verdict.rtt_s is None else round(verdict.rtt_s * 1000, 3),
         "tries": verdict.tries,
-        "confidence": round(verdict.confidence, 9),
+        # Rounded down: silence is never certain.
+        "confidence": floor(verdict.confidence * 1e9) / 1e9,
         "rule": verdict.rule,
         "hints": list(verdict.hints),
         "time": rfc3339(verdict.time_s),
