@@ -345,5 +345,5 @@ def test_an_illegible_icmp_error_may_be_the_answer() -> None:
     """Snaplen 48 cuts the quoted ports off: .5 and .6 rejected the probes, and nobody can know."""
     found = verdicts(analyse(SHARED / "scans/snap48_eth.pcap", P561, silence_wait_s=0.0))
     for host in ("10.56.1.5", "10.56.1.6"):
-        assert said(found[host, "tcp"]) == "unknown snaplen -"
-    assert found["10.56.1.2", "tcp"].state is State.CLOSED
+        assert said(found[host, "syn"]) == "unknown snaplen -"
+    assert found["10.56.1.2", "syn"].state is State.CLOSED

@@ -39,6 +39,7 @@ def test_the_json_is_what_other_programs_may_rely_on() -> None:
         "until": "2026-11-23T06:31:00.713036060Z",
         "complete": True,
         "drops": 3,
+        "dropped": None,
         "probes": ["syn", "udp"],
         "ports": "561,T:1-1024",
     }
