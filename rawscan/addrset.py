@@ -251,16 +251,23 @@ class Ipv4Set:
             tree, height = child, height - 1
         return (base << 8 * height) + index
 
-    def __contains__(self, address: int) -> bool:
-        """Whether the address, as an integer, is a member."""
-        tree, shift = self.root, 24
+    def index(self, address: int) -> int:
+        """Which member the address is: the inverse of `at`. -1 if it is none."""
+        tree, shift, before = self.root, 24, 0
         while tree is not None:
             byte = address >> shift & 255
             place = bisect_right(tree.runs, byte, key=lambda run: run[0]) - 1
             if place < 0 or tree.runs[place][1] < byte:
-                return False
-            tree, shift = tree.runs[place][2], shift - 8
-        return True
+                return -1
+            low, _, child = tree.runs[place]
+            each = child.count if child is not None else 1 << shift
+            before += tree.starts[place] + (byte - low) * each
+            tree, shift = child, shift - 8
+        return before + (address & (1 << shift + 8) - 1)
+
+    def __contains__(self, address: int) -> bool:
+        """Whether the address, as an integer, is a member."""
+        return self.index(address) >= 0
 
     def spans(self) -> Iterator[Span]:
         """The longest spans, ascending, made as they are asked for."""
@@ -332,10 +339,16 @@ class Ipv6Set:
         place = bisect_right(self.starts, index) - 1
         return self.members[place][0] + index - self.starts[place]
 
+    def index(self, address: int) -> int:
+        """Which member the address is: the inverse of `at`. -1 if it is none."""
+        place = bisect_right(self.members, address, key=lambda span: span[0]) - 1
+        if place < 0 or address > self.members[place][1]:
+            return -1
+        return self.starts[place] + address - self.members[place][0]
+
     def __contains__(self, address: int) -> bool:
         """Whether the address, as an integer, is a member."""
-        place = bisect_right(self.members, address, key=lambda span: span[0]) - 1
-        return place >= 0 and address <= self.members[place][1]
+        return self.index(address) >= 0
 
     def spans(self) -> Iterator[Span]:
         """The longest spans, ascending."""

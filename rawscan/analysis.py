@@ -15,6 +15,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
+from numpy.typing import NDArray
+
 from rawscan.capture.note import SectionNote
 from rawscan.capture.reader import CaptureReader, open_capture
 from rawscan.capture.source import NO_TIME_S
@@ -146,7 +149,7 @@ class _Pass:
             watch = self._watch(note, exchange.source)
             if note is None and exchange.port.kind is ProbeKind.ACK and not exchange.evidence:
                 continue  # In a foreign capture, a lone ACK is seldom a probe.
-            loss = losses[exchange.port.protocol].loss(exchange.port.target)
+            (loss,) = losses[exchange.port.protocol].loss(_host(exchange)).tolist()
             yield _finding(exchange, watch, loss, ttls)
 
     def _watch(self, note: SectionNote | None, source: IPAddress) -> _Watch:
@@ -197,9 +200,16 @@ def _learn_losses(exchanges: Sequence[Exchange]) -> dict[Protocol, LossModel]:
     for exchange in exchanges:
         for e in exchange.evidence:
             if e.from_target and e.try_number is not None and _has_verdict(exchange, e):
-                losses[exchange.port.protocol].add(exchange.port.target, e.try_number)
+                losses[exchange.port.protocol].add(
+                    _host(exchange), np.array([e.try_number], np.int8)
+                )
                 break
     return losses
+
+
+def _host(exchange: Exchange) -> NDArray[np.uint64]:
+    """The target as the loss model knows hosts: by a number."""
+    return np.array([int(exchange.port.target) & 0xFFFF_FFFF_FFFF_FFFF], np.uint64)
 
 
 def _has_verdict(exchange: Exchange, evidence: Evidence) -> bool:

@@ -214,6 +214,8 @@ class Verdict:
 
     `confidence` is the chance that lost packets did not make this verdict, 0 to 1. `reason_ip`,
     `reason_ttl` and `rtt_s` are None for silence. `rule` is the id of the row in `rawscan.rules`.
+    `revises` is the state that an earlier verdict on this port had, if this one takes its place.
+    `evidence` is kept where there is more than one piece of it.
     """
 
     port: Port
@@ -228,6 +230,7 @@ class Verdict:
     rtt_s: float | None = None
     hints: tuple[str, ...] = ()
     evidence: tuple[Evidence, ...] = ()
+    revises: State | None = None
 
     @property
     def claim(self) -> tuple[State, str, IPAddress | None]:

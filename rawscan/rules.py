@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from rawscan.model import ProbeKind, ReplyKind, Signal, State
 
@@ -284,6 +285,14 @@ def cell(probe: ProbeKind, signal: Signal, from_target: bool) -> int:
     if signal.kind >= ReplyKind.ICMP:
         index = _PLAIN + (signal.kind - ReplyKind.ICMP) * 65536 + signal.type * 256 + signal.code
     return (PROBES.index(probe) * 2 + from_target) * _CELLS + index
+
+
+def cells(probes: Any, kinds: Any, types: Any, codes: Any, from_target: Any) -> Any:
+    """`cell` for arrays of numbers: indexes into `PROBES`, parts of signals, 0 or 1."""
+    icmp = kinds >= int(ReplyKind.ICMP)
+    index = kinds * ~icmp
+    index += icmp * (_PLAIN + (kinds - int(ReplyKind.ICMP)) * 65536 + types * 256 + codes)
+    return (probes * 2 + from_target) * _CELLS + index
 
 
 def _cells(rule: Rule) -> Iterator[range]:

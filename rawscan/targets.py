@@ -91,6 +91,17 @@ class TargetSet:
             return IPv4Address(self._v4.at(index))
         return IPv6Address(self._v6.at(index - self._v4.count))
 
+    def index(self, address: IPAddress) -> int:
+        """Which number `address` has: the inverse of `at`. -1 if it is no member."""
+        if address.version == 4:
+            return self._v4.index(int(address))
+        index = self._v6.index(int(address))
+        return index if index < 0 else self._v4.count + index
+
+    def spans(self, version: int) -> Iterator[tuple[int, int]]:
+        """First and last address, as integers, of the longest runs of one IP version."""
+        return self._v4.spans() if version == 4 else self._v6.spans()
+
     def specs(self) -> Iterator[str]:
         """A short text form: targets that, parsed, give the same set.
 

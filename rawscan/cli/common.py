@@ -14,7 +14,7 @@ import click
 
 from rawscan.output.files import JsonLines, Sink, check_output, open_output
 from rawscan.output.records import Record
-from rawscan.output.table import plain_table, port_table
+from rawscan.output.table import Rows, plain_table, port_table
 from rawscan.ports import PortSpec, builtin_service, parse_ports
 
 ports_option = click.option(
@@ -79,14 +79,14 @@ class Results:
         if as_json:
             self._sinks.append(JsonLines(sys.stdout))
         self._as_json = as_json
-        self.ports: list[Record] = []
+        self.rows = Rows()
 
     def write(self, record: Record) -> None:
         """Give a record to every output."""
         for sink in self._sinks:
             sink.write(record)
         if record["type"] == "port" and not self._as_json:
-            self.ports.append(record)
+            self.rows.add(record)
 
     def close(self) -> None:
         """Finish every file."""
@@ -95,14 +95,14 @@ class Results:
 
     def print_table(self) -> None:
         """Print the table of ports, unless standard output has JSON Lines on it."""
-        if self._as_json or not self.ports:
+        if self._as_json or not self.rows.counts:
             return
         if not sys.stdout.isatty():
-            plain_table(self.ports, sys.stdout)
+            plain_table(self.rows, sys.stdout)
             return
         from rich.console import Console
 
-        port_table(self.ports, Console(emoji=False))
+        port_table(self.rows, Console(emoji=False))
 
 
 @contextmanager

@@ -21,7 +21,6 @@ from rawscan.cli.common import (
 )
 from rawscan.errors import INTERRUPTED, CaptureError
 from rawscan.output.records import capture_record, finding_record
-from rawscan.output.table import state_counts
 
 if TYPE_CHECKING:
     from rawscan.model import Analysis
@@ -78,8 +77,8 @@ def command(**options: Any) -> int:
         finally:
             results.close()
     results.print_table()
-    if results.ports:
-        say(f"rawscan: {state_counts(results.ports)}")
+    if results.rows.counts:
+        say(f"rawscan: {results.rows}")
     elif not options["as_json"] and not code:
         warn(f"nobody probed {ports} in what was read; --json shows what was counted")
     return code

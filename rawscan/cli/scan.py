@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from ipaddress import ip_address
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,11 +28,28 @@ from rawscan.cli.common import (
 from rawscan.errors import INTERRUPTED, LinkError, UsageError
 from rawscan.model import IPAddress, ProbeKind
 from rawscan.output.records import port_record, rfc3339
-from rawscan.output.table import state_counts
+from rawscan.permute import Shard
 from rawscan.targets import TargetSet, Token, split_exclude, split_tokens
 
 if TYPE_CHECKING:
     from rawscan.scanner import Request, Scan
+
+
+class Rate(click.ParamType[float]):
+    """Packets a second, above 0; `max` is no limit."""
+
+    name = "pps"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Parse it, or fail with what would be right."""
+        if value == "max":
+            return inf
+        with suppress(ValueError):
+            if float(value) > 0:  # false for nan
+                return float(value)
+        return self.fail(f"{value!r} is no rate; right would be 1000, or max", param, ctx)
 
 
 @click.command("scan", short_help="Probe ports and say which state they are in, and why.")
@@ -50,11 +68,11 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--rate",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Rate(),
     default=1000.0,
     show_default=True,
     metavar="PPS",
-    help="At most so many packets a second.",
+    help="At most so many packets a second; max for no limit.",
 )
 @click.option(
     "--max-retries",
@@ -98,11 +116,13 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--link",
-    type=click.Choice(["auto", "rawip", "scapy"]),
+    type=click.Choice(["auto", "rawip", "packet", "xdp", "scapy"]),
     default="auto",
     show_default=True,
-    help="How to send: raw IP sockets, or Scapy's own.",
+    help="How to send: rawip goes every way, packet and xdp are fast on Ethernet, scapy is"
+    " portable; auto chooses rawip or packet.",
 )
+@click.option("--shard", metavar="I/N", help="Scan only part I of N; all parts are the whole.")
 @click.option(
     "--seed",
     type=int,
@@ -125,11 +145,12 @@ def command(**options: Any) -> int:
         ports=read_ports(options["ports"]),
         kinds=kinds,
         settings=Settings(options["rate"], options["max_retries"], options["confidence"]),
-        link="rawip" if options["link"] == "auto" else options["link"],
+        link=options["link"],
         interface=options["interface"],
         source_ip=_source_ip(options["source_ip"], targets),
         udp_payload=_payload(options["udp_payload"]),
         seed=options["seed"],
+        shard=Shard.parse(options["shard"]) if options["shard"] else Shard(),
         record_to=options["write_pcap"],
     )
     if request.count == 0:
@@ -145,11 +166,11 @@ def command(**options: Any) -> int:
 def _scan(request: Request, options: dict[str, Any]) -> int:
     from rawscan.scanner import open_scan
 
-    with interruptible() as stop, open_scan(request, stop) as scan:
+    with interruptible() as stop, open_scan(request, stop, warn) as scan:
         results = Results(options["outputs"], options["as_json"])
         started_s = time.time()
         try:
-            results.write(_scan_record(request, started_s))
+            results.write(_scan_record(request, scan.link_name, started_s))
             with _progress(request, scan, options["as_json"]) as tick:
                 for verdict in scan.run():
                     results.write(port_record(verdict))
@@ -244,7 +265,7 @@ def _payload(text: str | None) -> bytes:
     return payload
 
 
-def _scan_record(request: Request, started_s: float) -> dict[str, Any]:
+def _scan_record(request: Request, link: str, started_s: float) -> dict[str, Any]:
     from rawscan.net.routes import interface_for
 
     first = request.targets.at(0)
@@ -257,7 +278,7 @@ def _scan_record(request: Request, started_s: float) -> dict[str, Any]:
     asked |= set(request.ports.udp if "udp" in protocols else ())
     say(
         f"rawscan: {request.count} ports of {request.targets.count} targets from {source} on "
-        f"{interface}, link {request.link}, at most {request.settings.rate_pps:g} packets/s"
+        f"{interface}, link {link}, at most {request.settings.rate_pps:g} packets/s"
     )
     return {
         "type": "scan",
@@ -269,13 +290,14 @@ def _scan_record(request: Request, started_s: float) -> dict[str, Any]:
         "protocols": protocols,
         "interface": interface,
         "source": source,
-        "link": request.link,
+        "link": link,
+        "shard": str(request.shard),
     }
 
 
 def _summary(request: Request, scan: Scan, started_s: float) -> dict[str, Any]:
     finished_s, counters = time.time(), scan.counters
-    losses = scan.engine.losses.values()
+    losses = scan.engine.losses
     answered = sum(model.answered for model in losses)
     lost = sum(model.lost for model in losses)
     return {
@@ -287,7 +309,7 @@ def _summary(request: Request, scan: Scan, started_s: float) -> dict[str, Any]:
         "states": {state: n for state, n in sorted(counters.states.items()) if n},
         "probes_sent": counters.probes_sent,
         "replies": counters.replies,
-        "unmatched": counters.unmatched,
+        "unmatched": scan.listener.unmatched,
         "drops": counters.drops,
         "loss": round(lost / (lost + answered), 4) if answered else None,
         "complete": scan.complete,
@@ -295,9 +317,9 @@ def _summary(request: Request, scan: Scan, started_s: float) -> dict[str, Any]:
 
 
 def _say_summary(summary: dict[str, Any], results: Results) -> None:
-    if results.ports:
+    if results.rows.counts:
         say(
-            f"rawscan: {state_counts(results.ports)}; {summary['probes_sent']} probes, "
+            f"rawscan: {results.rows}; {summary['probes_sent']} probes, "
             f"{summary['replies']} replies in {summary['elapsed_s']:.1f} s"
         )
     if summary["drops"]:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from math import ceil, log
 
-from rawscan.model import IPAddress
+import numpy as np
+from numpy.typing import NDArray
 
 PRIOR_LOST, PRIOR_ANSWERED = 2.0, 8.0
 """Before anything is known, one exchange in five is held for lost, with the weight of ten."""
@@ -19,6 +20,9 @@ MIN_LOSS = 0.2
 With 0.05 here a silent port gets 4 tries, and of the ports behind such a path one in 800 would be
 called filtered (0.19 ** 4), however sure the other hosts make us."""
 
+MAX_HOSTS = 100_000
+"""Hosts whose own losses are remembered; beyond that, everybody's estimate must do."""
+
 
 class LossModel:
     """Estimate of the chance that one exchange (probe and answer) fails for lack of luck."""
@@ -26,34 +30,46 @@ class LossModel:
     def __init__(self) -> None:
         self.lost = 0
         self.answered = 0
-        self._hosts: dict[IPAddress, tuple[int, int]] = {}
+        self._hosts: dict[int, tuple[int, int]] = {}
 
-    def add(self, host: IPAddress, lost_before: int) -> None:
-        """A port of `host` answered, after `lost_before` tries that nothing came of."""
-        self.lost += lost_before
-        self.answered += 1
-        if lost_before or host in self._hosts:
-            lost, answered = self._hosts.get(host, (0, 0))
-            self._hosts[host] = (lost + lost_before, answered + 1)
+    def add(self, hosts: NDArray[np.uint64], lost_before: NDArray[np.int8]) -> None:
+        """Ports of these hosts answered, each after so many tries that nothing came of."""
+        self.lost += int(lost_before.sum(dtype=np.int64))
+        self.answered += len(hosts)
+        for host, lost in self._worth_noting(hosts, lost_before):
+            before, answered = self._hosts.get(host, (0, 0))
+            self._hosts[host] = (before + lost, answered + 1)
+
+    def _worth_noting(
+        self, hosts: NDArray[np.uint64], lost_before: NDArray[np.int8]
+    ) -> list[tuple[int, int]]:
+        """Hosts that have lost something, now or before: only these are remembered."""
+        noted = lost_before > 0
+        if self._hosts:
+            noted |= np.isin(hosts, np.fromiter(self._hosts, np.uint64, len(self._hosts)))
+        pairs = zip(hosts[noted].tolist(), lost_before[noted].tolist(), strict=True)
+        return [pair for pair in pairs if pair[0] in self._hosts or len(self._hosts) < MAX_HOSTS]
 
     @property
-    def observed(self) -> float | None:
-        """Share of exchanges that failed among the ports that answered; None: none has yet."""
-        return self.lost / (self.lost + self.answered) if self.answered else None
-
-    def loss(self, host: IPAddress) -> float:
-        """Chance, 0 to 1, that the next exchange with `host` fails although the host answers."""
+    def everybody(self) -> float:
+        """The estimate for a host that has no record of its own."""
         lost, answered = self.lost + PRIOR_LOST, self.answered + PRIOR_ANSWERED
-        everybody = max(lost / (lost + answered), MIN_LOSS)
-        if host not in self._hosts:
-            return everybody
-        own_lost, own_answered = self._hosts[host]
-        return max(everybody, (own_lost + 1) / (own_lost + own_answered + 2))
+        return max(lost / (lost + answered), MIN_LOSS)
+
+    def loss(self, hosts: NDArray[np.uint64]) -> NDArray[np.float64]:
+        """Chance, 0 to 1, that the next exchange with each host fails although it answers."""
+        losses = np.full(len(hosts), self.everybody)
+        if self._hosts:
+            known = np.isin(hosts, np.fromiter(self._hosts, np.uint64, len(self._hosts)))
+            for index in np.flatnonzero(known).tolist():
+                lost, answered = self._hosts[int(hosts[index])]
+                losses[index] = max(losses[index], (lost + 1) / (lost + answered + 2))
+        return losses
 
 
 def confidence(loss: float, tries: int) -> float:
     """Chance that `tries` silent tries are not all bad luck, when each fails with `loss`."""
-    return 1.0 - loss**tries
+    return float(1.0 - loss**tries)
 
 
 def tries_needed(loss: float, wanted: float) -> int:

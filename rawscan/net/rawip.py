@@ -112,9 +112,9 @@ class RawIpLink:
 
     def _receiver(self, ethertype: int, interface: str | None) -> socket.socket:
         # Only a socket for "all" protocols is shown what leaves; these two see arrivals alone.
-        receiver = self._remember(
-            socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(ethertype))
-        )
+        # Protocol 0 hears nothing: no other interface's packet can come before it is bound.
+        protocol = 0 if interface else socket.htons(ethertype)
+        receiver = self._remember(socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, protocol))
         receiver.setblocking(False)
         receiver.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
         try:

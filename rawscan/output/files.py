@@ -16,7 +16,7 @@ from typing import Protocol, TextIO
 
 from rawscan.errors import UsageError
 from rawscan.output.records import Record, to_line
-from rawscan.output.table import plain_table
+from rawscan.output.table import Rows, plain_table
 
 
 class Sink(Protocol):
@@ -93,17 +93,17 @@ class Text:
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        self._ports: list[Record] = []
+        self._rows = Rows()
 
     def write(self, record: Record) -> None:
         """Keep a `port` record for the table."""
         if record["type"] == "port":
-            self._ports.append(record)
+            self._rows.add(record)
 
     def close(self) -> None:
         """Write the table."""
         buffer = io.StringIO()
-        plain_table(self._ports, buffer)
+        plain_table(self._rows, buffer)
         self._stream.write(buffer.getvalue())
 
 

@@ -44,6 +44,7 @@ def port_record(verdict: Verdict) -> Record:
         "rule": verdict.rule,
         "hints": list(verdict.hints),
         "time": rfc3339(verdict.time_s),
+        "revises": None if verdict.revises is None else verdict.revises.value,
     }
 
 

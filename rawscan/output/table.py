@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from ipaddress import ip_address
 from math import floor
 from typing import TYPE_CHECKING, TextIO
@@ -23,8 +24,8 @@ STATE_STYLES = {
     "unknown": "magenta",
 }
 
-MAX_ROWS = 1000
-"""A longer table helps nobody; the files hold everything."""
+MAX_ROWS = 300
+"""Of a state with more ports than this only the number is shown; the files hold everything."""
 
 _PLAIN_WIDTH = 200
 _WIDE, _NARROW = 100, 64
@@ -42,43 +43,92 @@ def sort_key(record: Record) -> tuple[int, int, int, str, str]:
     )
 
 
-def latest(records: Iterable[Record]) -> list[Record]:
-    """One record a port, in order; a later one replaces an earlier one (it revises it)."""
-    by_port = {
-        (r["target"], r["port"], r["probe"], r.get("source"), r.get("capture")): r for r in records
-    }
-    return sorted(by_port.values(), key=sort_key)
+def sort_rows(records: Iterable[Record]) -> list[Record]:
+    """In the order in which they are shown."""
+    return sorted(records, key=sort_key)
 
 
-def port_table(records: Sequence[Record], console: Console) -> None:
+class Rows:
+    """The ports to be shown: one record each, and of crowded states only their number.
+
+    Memory is bounded: at most `MAX_ROWS` records of each state are kept.
+    """
+
+    def __init__(self, records: Iterable[Record] = ()) -> None:
+        self.counts: Counter[str] = Counter()
+        self._kept: dict[str, dict[tuple[object, ...], Record]] = {s: {} for s in STATE_STYLES}
+        for record in records:
+            self.add(record)
+
+    def add(self, record: Record) -> None:
+        """Take a `port` record; one that revises an earlier one takes its place."""
+        key = tuple(record.get(name) for name in ("target", "port", "probe", "source", "capture"))
+        before = record.get("revises")
+        if before:
+            self._kept[before].pop(key, None)
+            self.counts[before] -= 1
+        state = record["state"]
+        self.counts[state] += 1
+        if self.counts[state] <= MAX_ROWS:
+            self._kept[state][key] = record
+        else:
+            self._kept[state].clear()
+
+    @property
+    def shown(self) -> list[Record]:
+        """The records to be shown, in order."""
+        return sort_rows(
+            record
+            for state, kept in self._kept.items()
+            for record in kept.values()
+            if self.counts[state] <= MAX_ROWS
+        )
+
+    @property
+    def hidden(self) -> str:
+        """`65536 closed`: the states of which only the number is shown."""
+        return _numbers({s: n for s, n in self.counts.items() if n > MAX_ROWS})
+
+    def __str__(self) -> str:
+        """`2 open, 14 closed`: how many ports are in each state."""
+        return _numbers(self.counts)
+
+
+def _numbers(counts: Mapping[str, int]) -> str:
+    """How many of each state, in the order of the states."""
+    return ", ".join(f"{counts[state]} {state}" for state in STATE_STYLES if counts.get(state))
+
+
+def port_table(rows: Rows, console: Console) -> None:
     """Print the verdicts; the narrower the console, the fewer the columns."""
     from rich.table import Table
 
-    rows = latest(records)
+    records = rows.shown
     gap = 2 if console.width >= _NARROW else 1
     table = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0), header_style="bold")
-    askers = {(ip_address(row["target"]).version, row.get("source")) for row in rows}
+    askers = {(ip_address(row["target"]).version, row.get("source")) for row in records}
     sources = len(askers) > len({version for version, _ in askers})
     _columns(table, console.width, sources)
-    for row in rows[:MAX_ROWS]:
+    for row in records:
         table.add_row(*_cells(row, console.width, sources))
-    console.print(table)
-    if len(rows) > MAX_ROWS:
-        console.print(f"... and {len(rows) - MAX_ROWS} more; -o FILE.jsonl holds them all")
-    for row in rows[:MAX_ROWS]:
+    if records:
+        console.print(table)
+    if rows.hidden:
+        console.print(f"Not shown: {rows.hidden}; -o FILE.jsonl holds them all", highlight=False)
+    for row in records:
         if row["hints"]:
             where = f"{row['target']} {row['port']}/{row['protocol']}"
             console.print(f"  hint: {where}: {', '.join(row['hints'])}", highlight=False)
 
 
-def plain_table(records: Sequence[Record], stream: TextIO) -> None:
+def plain_table(rows: Rows, stream: TextIO) -> None:
     """The same for a file or a pipe: no colours, no folding."""
     from rich.console import Console
 
     console = Console(
         file=stream, width=_PLAIN_WIDTH, emoji=False, color_system=None, force_terminal=False
     )
-    port_table(records, console)
+    port_table(rows, console)
 
 
 def _columns(table: Table, width: int, sources: bool) -> None:
@@ -131,11 +181,3 @@ def _sureness(row: Record) -> str:
     if row["state"] == "unknown" or row["confidence"] == 1:
         return ""
     return f"{floor(row['confidence'] * 1e6) / 1e4:.4f} %"
-
-
-def state_counts(records: Iterable[Record]) -> str:
-    """`2 open, 14 closed`: how many ports are in each state, in the order of the states."""
-    counts: dict[str, int] = {}
-    for record in latest(records):
-        counts[record["state"]] = counts.get(record["state"], 0) + 1
-    return ", ".join(f"{counts[state]} {state}" for state in STATE_STYLES if state in counts)

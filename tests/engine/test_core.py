@@ -3,26 +3,61 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from ipaddress import ip_address
+from dataclasses import dataclass
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from rawscan.engine import Decided, Engine, Send, Settings
-from rawscan.model import Evidence, Port, Probe, ProbeKind, ReplyKind, Signal
+from rawscan.engine import NOBODY, TARGET, Arrivals, Decided, Engine, Send, Settings
+from rawscan.engine.window import Ints
+from rawscan.model import ProbeKind, ReplyKind
+from rawscan.rules import PROBES, RULES
 from rawscan.silence import OWN
 
-TARGET = ip_address("10.0.0.5")
-PORT = Port(TARGET, 561, ProbeKind.SYN)
-UDP_PORT = Port(TARGET, 561, ProbeKind.UDP)
+
+@dataclass
+class FakeBook:
+    """So many ports, each on a host of its own."""
+
+    count: int
+    kind: ProbeKind = ProbeKind.SYN
+
+    def hosts(self, ordinals: Ints) -> NDArray[np.uint64]:
+        return ordinals.astype(np.uint64)
+
+    def kinds(self, ordinals: Ints) -> NDArray[np.uint8]:
+        return np.full(len(ordinals), PROBES.index(self.kind), np.uint8)
 
 
 def reply(
-    kind: ReplyKind, time_s: float, number: int = 0, type_: int = 0, code: int = 0
-) -> Evidence:
-    return Evidence(Signal(kind, type_, code), TARGET, True, time_s, try_number=number, ttl=64)
+    kind: ReplyKind,
+    time_s: float,
+    *ordinals: int,
+    number: int = 0,
+    signal: tuple[int, int] = (0, 0),
+    responder: int = TARGET,
+    window: int = 1024,
+) -> Arrivals:
+    n = len(ordinals)
+    return Arrivals(
+        ordinals=np.array(ordinals, np.int64),
+        kind=np.full(n, kind, np.uint8),
+        type=np.full(n, signal[0], np.uint8),
+        code=np.full(n, signal[1], np.uint8),
+        from_target=np.full(n, responder == TARGET),
+        try_number=np.full(n, number, np.int8),
+        ttl=np.full(n, 64, np.uint8),
+        responder=np.full(n, responder, np.int32),
+        time_s=np.full(n, time_s),
+        window=np.full(n, window, np.int32),
+        options_bytes=np.full(n, 0 if window == 0 else 4, np.int16),
+    )
 
 
-def drive(engine: Engine, until_s: float, start_s: float = 0.0) -> Iterator[tuple[float, object]]:
+def drive(
+    engine: Engine, until_s: float, start_s: float = 0.0
+) -> Iterator[tuple[float, Send | Decided]]:
     """Let the engine run by itself; every command with the time at which it came."""
     now_s = start_s
     for _ in range(100_000):
@@ -35,139 +70,227 @@ def drive(engine: Engine, until_s: float, start_s: float = 0.0) -> Iterator[tupl
     raise AssertionError("the engine never rests")
 
 
+def decisions(engine: Engine, until_s: float = 120.0, start_s: float = 0.0) -> list[Decided]:
+    return [c for _, c in drive(engine, until_s, start_s) if isinstance(c, Decided)]
+
+
+def rule_ids(decided: Decided) -> list[str]:
+    return [RULES[number].id for number in decided.rule]
+
+
 def test_silence_is_retried_with_backoff_and_then_decided() -> None:
-    engine = Engine([PORT], Settings())
+    engine = Engine(FakeBook(1), Settings())
     commands = list(drive(engine, 60.0))
-    sends = [(t, c.probe.number) for t, c in commands if isinstance(c, Send)]
+    sends = [(t, c.number) for t, c in commands if isinstance(c, Send)]
     # 0.2 ** 6 < 1e-4: six tries; 0.5 s doubled, but never more than 1 s apart.
     assert sends == [(0.0, 0), (0.5, 1), (1.5, 2), (2.5, 3), (3.5, 4), (4.5, 5)]
-    (end_s, decided), *rest = [(t, c) for t, c in commands if isinstance(c, Decided)]
-    assert not rest
+    ((end_s, decided),) = [(t, c) for t, c in commands if isinstance(c, Decided)]
     assert end_s == 4.5 + OWN.after_last_s
-    assert decided.tries == 6
-    assert decided.confidence == pytest.approx(1 - 0.2**6)
-    assert [e.signal.kind for e in decided.evidence] == [ReplyKind.SILENCE]
+    assert rule_ids(decided) == ["syn-no-response"]
+    assert decided.tries.tolist() == [6]
+    assert decided.confidence.tolist() == pytest.approx([1 - 0.2**6])
+    assert decided.responder.tolist() == [NOBODY]
     assert engine.finished
     assert engine.wake_s(end_s) is None
 
 
 def test_retry_cap_is_kept() -> None:
-    engine = Engine([PORT], Settings(max_retries=1))
+    engine = Engine(FakeBook(1), Settings(max_retries=1))
     commands = list(drive(engine, 60.0))
     assert sum(isinstance(c, Send) for _, c in commands) == 2
     decided = commands[-1][1]
     assert isinstance(decided, Decided)
-    assert decided.confidence == pytest.approx(1 - 0.2**2)
+    assert decided.confidence.tolist() == pytest.approx([1 - 0.2**2])
 
 
 def test_an_answer_ends_the_retries() -> None:
-    engine = Engine([PORT], Settings())
-    assert engine.poll(0.0) == [Send(Probe(PORT, 0))]
-    assert engine.receive(PORT, reply(ReplyKind.RST, 0.01), 0.01) == []
-    commands = list(drive(engine, 60.0, 0.01))
-    assert [type(c) for _, c in commands] == [Decided]
-    time_s, decided = commands[0]
+    engine = Engine(FakeBook(1), Settings())
+    (send,) = engine.poll(0.0)
+    assert isinstance(send, Send)
+    assert (send.ordinals.tolist(), send.number) == ([0], 0)
+    assert engine.receive(reply(ReplyKind.RST, 0.01, 0), 0.01) == []
+    ((time_s, decided),) = drive(engine, 60.0, 0.01)
     assert time_s == pytest.approx(0.01 + 0.1)
     assert isinstance(decided, Decided)
-    assert decided.evidence[0].rtt_s == pytest.approx(0.01)
-    assert decided.confidence == 1.0
+    assert rule_ids(decided) == ["syn-rst"]
+    assert decided.rtt_s.tolist() == pytest.approx([0.01], abs=1e-6)
+    assert decided.confidence.tolist() == [1.0]
+    assert decided.extras == {}
 
 
-def test_a_stronger_reply_within_the_linger_joins_the_evidence() -> None:
-    engine = Engine([PORT], Settings())
+def test_a_stronger_reply_within_the_linger_wins_and_both_are_kept() -> None:
+    engine = Engine(FakeBook(1), Settings())
     engine.poll(0.0)
-    engine.receive(PORT, reply(ReplyKind.RST, 0.01), 0.01)
-    engine.receive(PORT, reply(ReplyKind.SYN_ACK, 0.02), 0.02)
-    decided = [c for _, c in drive(engine, 60.0, 0.02)]
-    assert len(decided) == 1
-    assert isinstance(decided[0], Decided)
-    assert [e.signal.kind for e in decided[0].evidence] == [ReplyKind.RST, ReplyKind.SYN_ACK]
+    engine.receive(reply(ReplyKind.RST, 0.01, 0), 0.01)
+    engine.receive(reply(ReplyKind.SYN_ACK, 0.02, 0), 0.02)
+    (decided,) = decisions(engine, start_s=0.02)
+    assert rule_ids(decided) == ["syn-syn-ack"]
+    assert [a.kind for a in decided.extras[0]] == [ReplyKind.RST, ReplyKind.SYN_ACK]
+
+
+def test_both_in_one_block_are_the_same() -> None:
+    engine = Engine(FakeBook(1), Settings())
+    engine.poll(0.0)
+    both = reply(ReplyKind.RST, 0.01, 0, 0)
+    both.kind[1] = ReplyKind.SYN_ACK
+    engine.receive(both, 0.01)
+    (decided,) = decisions(engine, start_s=0.02)
+    assert rule_ids(decided) == ["syn-syn-ack"]
+    assert [a.kind for a in decided.extras[0]] == [ReplyKind.RST, ReplyKind.SYN_ACK]
+
+
+def test_the_same_again_is_nothing_new() -> None:
+    engine = Engine(FakeBook(1), Settings())
+    engine.poll(0.0)
+    engine.receive(reply(ReplyKind.RST, 0.01, 0, 0, 0), 0.01)
+    (decided,) = decisions(engine, start_s=0.02)
+    assert decided.extras == {}
+    assert engine.losses[0].answered == 1
 
 
 def test_a_late_stronger_reply_revises_and_a_late_weaker_one_does_not() -> None:
-    other = Port(TARGET, 562, ProbeKind.SYN)
-    engine = Engine([PORT, other], Settings())
+    engine = Engine(FakeBook(2), Settings())  # the silent second keeps the scan going
     engine.poll(0.0)
-    engine.receive(PORT, reply(ReplyKind.RST, 0.01), 0.01)
+    engine.receive(reply(ReplyKind.RST, 0.01, 0), 0.01)
     list(drive(engine, 0.5, 0.01))
-    assert engine.receive(PORT, reply(ReplyKind.RST, 0.6), 0.6) == []
-    revised = engine.receive(PORT, reply(ReplyKind.SYN_ACK, 0.7), 0.7)
-    assert [d.revised for d in revised] == [True]
-    assert revised[0].evidence[-1].signal.kind is ReplyKind.SYN_ACK
-    assert engine.receive(PORT, reply(ReplyKind.SYN_ACK, 0.8), 0.8) == []
+    assert engine.receive(reply(ReplyKind.RST, 0.6, 0), 0.6) == []
+    (revised,) = engine.receive(reply(ReplyKind.SYN_ACK, 0.7, 0), 0.7)
+    assert revised.revised is not None
+    assert [RULES[number].id for number in revised.revised] == ["syn-rst"]
+    assert rule_ids(revised) == ["syn-syn-ack"]
+    assert [a.kind for a in revised.extras[0]] == [ReplyKind.RST, ReplyKind.SYN_ACK]
+    assert engine.receive(reply(ReplyKind.SYN_ACK, 0.8, 0), 0.8) == []
+
+
+def test_an_answer_that_comes_after_silence_was_believed_revises_it() -> None:
+    engine = Engine(FakeBook(2), Settings(max_retries=0))
+    engine.poll(0.0)
+    (decided,) = decisions(engine, until_s=3.6)
+    assert rule_ids(decided) == ["syn-no-response"] * 2
+    (revised,) = engine.receive(reply(ReplyKind.RST, 17.0, 1), 17.0)
+    assert revised.revised is not None
+    assert [RULES[number].id for number in revised.revised] == ["syn-no-response"]
+    assert rule_ids(revised) == ["syn-rst"]
+    assert revised.responder.tolist() == [TARGET]
 
 
 def test_a_hint_does_not_end_the_asking() -> None:
-    engine = Engine([PORT], Settings())
+    engine = Engine(FakeBook(1), Settings())
     engine.poll(0.0)
-    engine.receive(PORT, reply(ReplyKind.ICMP, 0.01, type_=3, code=4), 0.01)
+    engine.receive(reply(ReplyKind.ICMP, 0.01, 0, signal=(3, 4)), 0.01)
     commands = list(drive(engine, 60.0, 0.01))
     assert sum(isinstance(c, Send) for _, c in commands) == 5
     decided = commands[-1][1]
     assert isinstance(decided, Decided)
-    assert [e.signal.kind for e in decided.evidence] == [ReplyKind.ICMP, ReplyKind.SILENCE]
+    assert rule_ids(decided) == ["syn-no-response"]
+    assert [(a.kind, a.type, a.code) for a in decided.extras[0]] == [(ReplyKind.ICMP, 3, 4)]
+
+
+def test_a_syn_proxys_answer_is_kept_in_full() -> None:
+    engine = Engine(FakeBook(1), Settings())
+    engine.poll(0.0)
+    engine.receive(reply(ReplyKind.SYN_ACK, 0.01, 0, window=0), 0.01)
+    (decided,) = decisions(engine, start_s=0.02)
+    assert [(a.window, a.options_bytes) for a in decided.extras[0]] == [(0, 0)]
 
 
 def test_losses_on_other_ports_make_the_silent_one_be_asked_more_often() -> None:
-    lossy = [Port(TARGET, n, ProbeKind.SYN) for n in range(1, 40)]
-    engine = Engine([*lossy, PORT], Settings())
-    for port in [c.probe.port for c in engine.poll(0.0) if isinstance(c, Send)]:
-        if port != PORT:
-            engine.receive(port, reply(ReplyKind.RST, 0.01, number=3), 0.01)
-    commands = list(drive(engine, 120.0, 0.01))
-    tries = sum(isinstance(c, Send) and c.probe.port == PORT for _, c in commands)
-    assert tries == 11  # the cap: with three of four lost, 1e-4 would take 32
+    engine = Engine(FakeBook(40), Settings(rate_pps=1e6))
+    engine.poll(0.0)
+    for retry_s in (0.5, 1.5, 2.5):
+        engine.poll(retry_s)
+    engine.receive(reply(ReplyKind.RST, 2.6, *range(39), number=3), 2.6)
+    sent = [c for _, c in drive(engine, 120.0, 2.6) if isinstance(c, Send)]
+    assert {ordinal for send in sent for ordinal in send.ordinals.tolist()} == {39}
+    assert sent[-1].number == 10  # the cap: with three of four lost, 1e-4 would take 32
+
+
+def test_only_the_targets_own_answers_teach() -> None:
+    engine = Engine(FakeBook(1), Settings())
+    engine.poll(0.0)
+    engine.receive(reply(ReplyKind.ICMP, 3.0, 0, signal=(3, 1), responder=0), 3.0)
+    assert engine.losses[0].answered == 0
+    assert engine.rtt.smoothed_s is None
 
 
 def test_rate_is_kept() -> None:
-    ports = [Port(TARGET, n, ProbeKind.SYN) for n in range(1, 501)]
-    engine = Engine(ports, Settings(rate_pps=100.0, max_retries=0))
-    times = [t for t, c in drive(engine, 60.0) if isinstance(c, Send)]
+    engine = Engine(FakeBook(500), Settings(rate_pps=100.0, max_retries=0))
+    times = [
+        t for t, c in drive(engine, 60.0) if isinstance(c, Send) for _ in range(len(c.ordinals))
+    ]
     assert len(times) == 500
     assert times[-1] >= 4.98
     assert all(sum(t <= x < t + 1.0 for x in times) <= 102 for t in times[::50])
 
 
-def test_memory_is_bounded_by_max_in_flight() -> None:
-    ports = (Port(TARGET, n, ProbeKind.SYN) for n in range(1, 60_000))
-    engine = Engine(ports, Settings(rate_pps=1e6, max_in_flight=100, max_retries=0))
+def test_every_port_is_asked_once_and_decided_once() -> None:
+    engine = Engine(FakeBook(10_000), Settings(rate_pps=1e6, max_retries=0, max_window=1000))
+    asked: list[int] = []
+    decided: list[int] = []
+    for _, command in drive(engine, 1e6):
+        (asked if isinstance(command, Send) else decided).extend(command.ordinals.tolist())
+        assert len(engine.window) <= 1000
+    assert sorted(asked) == sorted(decided) == list(range(10_000))
+    assert engine.finished
+
+
+def test_answered_ports_leave_the_window_while_silent_ones_wait() -> None:
+    engine = Engine(FakeBook(100_000), Settings(rate_pps=1e6, max_window=4096, max_retries=0))
     now_s = 0.0
-    for _ in range(50):
-        engine.poll(now_s)
-        assert engine.in_flight <= 100
-        now_s += 0.1
+    while not engine.finished and now_s < 600:
+        for command in engine.poll(now_s):
+            if isinstance(command, Send):
+                answered = command.ordinals[command.ordinals % 500 != 0]
+                engine.receive(reply(ReplyKind.RST, now_s, *answered.tolist()), now_s)
+        now_s += 0.01
+    assert engine.finished
+    assert engine.losses[0].answered == 100_000 - 200
 
 
 def test_stop_before_patience_is_over_is_no_verdict() -> None:
-    engine = Engine([PORT, UDP_PORT], Settings())
+    engine = Engine(FakeBook(2), Settings())
     engine.poll(0.0)
-    engine.receive(UDP_PORT, reply(ReplyKind.UDP, 0.1), 0.1)
-    decided = {d.port: d for d in engine.stop(3.4)}
-    assert decided[PORT].evidence[-1].signal.kind is ReplyKind.SILENCE_CUT_SHORT
-    assert decided[UDP_PORT].evidence[-1].signal.kind is ReplyKind.UDP
-    assert engine.in_flight == 0
+    engine.receive(reply(ReplyKind.RST, 0.1, 1), 0.1)
+    (decided,) = engine.stop(3.4)
+    assert dict(zip(decided.ordinals.tolist(), rule_ids(decided), strict=True)) == {
+        0: "syn-cut-short",
+        1: "syn-rst",
+    }
+    assert engine.undecided == 0
 
 
 def test_silence_after_dropped_packets_is_no_verdict() -> None:
-    engine = Engine([PORT], Settings())
+    engine = Engine(FakeBook(1), Settings())
     engine.poll(0.0)
     engine.dropped(1.0)
-    decided = [c for _, c in drive(engine, 60.0) if isinstance(c, Decided)]
-    assert decided[0].evidence[-1].signal.kind is ReplyKind.SILENCE_DROPS
+    (decided,) = decisions(engine)
+    assert rule_ids(decided) == ["syn-kernel-drops"]
 
 
-def test_a_probe_that_cannot_be_sent_is_no_silence() -> None:
-    engine = Engine([PORT], Settings())
+@pytest.mark.parametrize("why", [ReplyKind.SEND_FAILED, ReplyKind.NO_NEIGHBOUR])
+def test_a_probe_that_cannot_be_sent_is_no_silence(why: ReplyKind) -> None:
+    engine = Engine(FakeBook(3), Settings())
     engine.poll(0.0)
-    engine.send_failed(Probe(PORT, 0), ReplyKind.SEND_FAILED, 0.0)
-    decided = [c for _, c in drive(engine, 60.0) if isinstance(c, Decided)]
-    assert [e.signal.kind for e in decided[0].evidence] == [ReplyKind.SEND_FAILED]
+    engine.send_failed(np.array([1]), why, 0.0)
+    first = decisions(engine, until_s=0.1)
+    assert [d.ordinals.tolist() for d in first] == [[1]]
+    assert rule_ids(first[0]) == [
+        "syn-send-failed" if why is ReplyKind.SEND_FAILED else "syn-no-arp-response"
+    ]
+    assert first[0].responder.tolist() == [NOBODY]
 
 
 def test_the_time_of_sending_is_what_the_link_says() -> None:
-    engine = Engine([PORT], Settings())
+    engine = Engine(FakeBook(1), Settings())
     engine.poll(0.0)
-    engine.sent(Probe(PORT, 0), 0.2)
-    engine.receive(PORT, reply(ReplyKind.RST, 0.25), 0.3)
-    (decided,) = [c for _, c in drive(engine, 60.0, 0.3) if isinstance(c, Decided)]
-    assert decided.evidence[0].rtt_s == pytest.approx(0.05)
+    engine.sent(np.array([0]), 0, np.array([0.2]))
+    engine.receive(reply(ReplyKind.RST, 0.25, 0), 0.3)
+    (decided,) = decisions(engine, start_s=0.3)
+    assert decided.rtt_s.tolist() == pytest.approx([0.05], abs=1e-6)
+
+
+def test_a_reply_about_nothing_that_was_asked_is_ignored() -> None:
+    engine = Engine(FakeBook(10), Settings(rate_pps=1.0))
+    engine.poll(0.0)
+    assert engine.receive(reply(ReplyKind.RST, 0.1, 5), 0.1) == []
+    assert engine.losses[0].answered == 0

@@ -1,13 +1,23 @@
 """The loss estimate finds the truth, and the number of tries follows from it."""
 
-from ipaddress import ip_address
 from random import Random
 
+import numpy as np
 import pytest
 
 from rawscan.engine.loss import MIN_LOSS, LossModel, confidence, tries_needed
 
-HOST, OTHER = ip_address("10.0.0.1"), ip_address("10.0.0.2")
+HOST, OTHER = 1, 2
+
+
+def add(model: LossModel, host: int, *lost_before: int) -> None:
+    hosts = np.full(len(lost_before), host, np.uint64)
+    model.add(hosts, np.array(lost_before, np.int8))
+
+
+def loss_of(model: LossModel, host: int) -> float:
+    (loss,) = model.loss(np.array([host], np.uint64)).tolist()
+    return float(loss)
 
 
 def test_estimate_converges_to_the_true_loss() -> None:
@@ -16,26 +26,32 @@ def test_estimate_converges_to_the_true_loss() -> None:
         lost = 0
         while random.random() < loss:
             lost += 1
-        model.add(HOST, lost)
-    assert abs(model.loss(OTHER) - loss) < 0.02
-    assert model.observed is not None
-    assert abs(model.observed - loss) < 0.02
+        add(model, HOST, lost)
+    assert abs(loss_of(model, OTHER) - loss) < 0.02
+    assert abs(model.lost / (model.lost + model.answered) - loss) < 0.02
 
 
 def test_clean_paths_do_not_make_the_silent_one_clean() -> None:
     model = LossModel()
-    for _ in range(1000):
-        model.add(HOST, 0)
-    assert model.loss(OTHER) == MIN_LOSS
+    add(model, HOST, *[0] * 1000)
+    assert loss_of(model, OTHER) == MIN_LOSS
 
 
 def test_a_host_with_a_bad_record_is_judged_by_it() -> None:
     model = LossModel()
-    for _ in range(1000):
-        model.add(HOST, 0)
-    model.add(OTHER, 4)
-    assert model.loss(OTHER) == pytest.approx(5 / 7)
-    assert model.loss(HOST) == MIN_LOSS
+    add(model, HOST, *[0] * 1000)
+    add(model, OTHER, 4)
+    assert loss_of(model, OTHER) == pytest.approx(5 / 7)
+    assert loss_of(model, HOST) == MIN_LOSS
+    add(model, OTHER, 0)
+    assert loss_of(model, OTHER) == pytest.approx(5 / 8)
+
+
+def test_an_empty_batch_teaches_nothing() -> None:
+    model = LossModel()
+    add(model, HOST)
+    assert (model.lost, model.answered) == (0, 0)
+    assert len(model.loss(np.array([], np.uint64))) == 0
 
 
 @pytest.mark.parametrize(

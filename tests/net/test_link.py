@@ -1,25 +1,26 @@
-"""`RecordingLink`: what passes through it is what a recording holds, and nothing is changed."""
+"""Batches, recordings and single packets: nothing is lost or changed on the way between them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from ipaddress import ip_address
 
-import pytest
+import numpy as np
 
 from rawscan.errors import LinkError
 from rawscan.model import Frame, IPAddress
-from rawscan.net.link import RecordingLink
+from rawscan.net.link import Batched, Block, RecordingLink, block_of
+from rawscan.wire.addresses import Addresses
 
-TARGET = ip_address("10.0.0.5")
-
-
-def frame(data: bytes) -> Frame:
-    return Frame(1.5, data, 101, len(data))
+TARGETS = Addresses.of([ip_address(f"10.0.0.{n}") for n in (5, 6, 7)])
 
 
-class FakeLink:
-    """Answers with `arriving`; refuses to send what is empty."""
+def frame(data: bytes, original_bytes: int = 0) -> Frame:
+    return Frame(1.5, data, 101, original_bytes or len(data))
+
+
+class FakePackets:
+    """Answers with `arriving`; refuses to send to 10.0.0.6."""
 
     name = "fake"
 
@@ -28,8 +29,8 @@ class FakeLink:
         self.calls: list[object] = []
 
     def send(self, packet: bytes, target: IPAddress) -> Frame:
-        self.calls.append(("send", packet, target))
-        if not packet:
+        self.calls.append(("send", packet, str(target)))
+        if str(target) == "10.0.0.6":
             raise LinkError("no way")
         return frame(packet)
 
@@ -46,39 +47,76 @@ class FakeLink:
 
 class FakeSink:
     def __init__(self) -> None:
-        self.written: list[tuple[Frame, str]] = []
+        self.written: list[tuple[bytes, str, float]] = []
 
     def write(self, frame: Frame, direction: str, /) -> None:
-        self.written.append((frame, direction))
+        self.written.append((frame.data, direction, frame.time_s))
 
 
-def test_what_is_sent_is_written_as_it_went_out() -> None:
-    inner, sink = FakeLink(), FakeSink()
-    link = RecordingLink(inner, sink, lambda _: False)
-    assert link.send(b"probe", TARGET) == frame(b"probe")
-    assert inner.calls == [("send", b"probe", TARGET)]
-    assert sink.written == [(frame(b"probe"), "out")]
+def fill(link: Batched | RecordingLink, *packets: bytes) -> None:
+    for row, packet in zip(link.buffer, packets, strict=False):
+        row[: len(packet)] = np.frombuffer(packet, np.uint8)
 
 
-def test_what_could_not_be_sent_is_not_written() -> None:
+def test_rows_are_sent_one_by_one_and_refusals_are_told() -> None:
+    inner = FakePackets()
+    link = Batched(inner, rows=4)
+    fill(link, b"aaaaX", b"bbbbX", b"ccccX")
+    sent = link.send(3, 4, TARGETS)
+    assert inner.calls == [
+        ("send", b"aaaa", "10.0.0.5"),
+        ("send", b"bbbb", "10.0.0.6"),
+        ("send", b"cccc", "10.0.0.7"),
+    ]
+    assert [(index, str(error)) for index, error in sent.refused] == [(1, "no way")]
+    assert sent.times_s[[0, 2]].tolist() == [1.5, 1.5]
+
+
+def test_packets_become_a_block_and_come_out_again() -> None:
+    frames = [frame(b"short"), frame(b"a longer one"), frame(b"cut", original_bytes=900)]
+    block = block_of(frames)
+    assert [block.packet(index) for index in range(3)] == frames
+    assert len(block_of([])) == 0
+
+
+def test_the_link_layer_is_left_out_of_a_packet() -> None:
+    frames = np.frombuffer(b"ETHERNETHEADERpacket..", np.uint8).reshape(1, -1)
+    lengths, times_s = np.array([20]), np.array([2.0])
+    block = Block(frames, lengths, np.array([120]), times_s, offset=14)
+    assert block.packet(0) == Frame(2.0, b"packet", 101, 106)
+
+
+def test_what_is_sent_is_written_as_it_went_out_and_refusals_are_not() -> None:
     sink = FakeSink()
-    with pytest.raises(LinkError, match="no way"):
-        RecordingLink(FakeLink(), sink, lambda _: True).send(b"", TARGET)
-    assert sink.written == []
+    link = RecordingLink(Batched(FakePackets()), sink, lambda _: False)
+    fill(link, b"aaaa", b"bbbb", b"cccc")
+    assert len(link.send(3, 4, TARGETS).refused) == 1
+    assert sink.written == [(b"aaaa", "out", 1.5), (b"cccc", "out", 1.5)]
 
 
 def test_what_concerns_us_is_written_and_all_of_it_handed_on() -> None:
     arriving = [frame(b"ours"), frame(b"theirs"), frame(b"ours too")]
-    inner, sink = FakeLink(arriving), FakeSink()
-    link = RecordingLink(inner, sink, lambda each: each.data.startswith(b"ours"))
-    assert link.receive(0.25) == arriving
+    inner, sink = FakePackets(arriving), FakeSink()
+    link = RecordingLink(Batched(inner), sink, lambda each: each.data.startswith(b"ours"))
+    block = link.receive(0.25)
+    assert [block.packet(index) for index in range(3)] == arriving
     assert inner.calls == [("receive", 0.25)]
-    assert sink.written == [(arriving[0], "in"), (arriving[2], "in")]
+    assert sink.written == [(b"ours", "in", 1.5), (b"ours too", "in", 1.5)]
+
+
+class Prepared(Batched):
+    """Remembers what it was asked to prepare."""
+
+    def prepare(self, targets: Iterable[Addresses], rate_pps: float) -> None:
+        self.prepared = list(targets), rate_pps
 
 
 def test_the_rest_is_the_links_own() -> None:
-    inner = FakeLink()
-    link = RecordingLink(inner, FakeSink(), lambda _: True)
-    assert (link.name, link.drops()) == ("fake", 7)
+    inner = FakePackets()
+    batched = Prepared(inner)
+    link = RecordingLink(batched, FakeSink(), lambda _: True)
+    link.prepare([TARGETS], 5.0)
+    assert batched.prepared == ([TARGETS], 5.0)
+    assert (link.name, link.drops(), link.headroom) == ("fake", 7, 0)
     link.close()
     assert inner.calls == ["close"]

@@ -77,6 +77,7 @@ def test_port_record_of_a_reply() -> None:
         "rule": "syn-admin-prohibited",
         "hints": ["a", "b"],
         "time": "2023-11-14T22:13:20.000000Z",
+        "revises": None,
     }
     assert next(iter(port_record(VERDICT))) == "type"
 

@@ -11,10 +11,9 @@ from rich.console import Console
 from rawscan.output.table import (
     MAX_ROWS,
     STATE_STYLES,
-    latest,
+    Rows,
     plain_table,
     port_table,
-    state_counts,
 )
 
 
@@ -29,17 +28,17 @@ def row(target: str = "10.0.0.5", **changes: Any) -> dict[str, Any]:
 def shown(records: list[dict[str, Any]], width: int | None = None) -> list[str]:
     stream = io.StringIO()
     if width is None:
-        plain_table(records, stream)
+        plain_table(Rows(records), stream)
     else:
         console = Console(file=stream, width=width, color_system=None, emoji=False)
-        port_table(records, console)
+        port_table(Rows(records), console)
     return stream.getvalue().splitlines()
 
 
 def test_rows_are_in_the_order_of_addresses() -> None:
     mixed = ["fd00::5", "10.0.0.10", "10.0.0.9", "fd00::a"]
     records = [row(t) for t in mixed] + [row("10.0.0.9", port=80), row("10.0.0.9", probe="ack")]
-    order = [(r["target"], r["port"], r["probe"]) for r in latest(records)]
+    order = [(r["target"], r["port"], r["probe"]) for r in Rows(records).shown]
     assert order == [
         ("10.0.0.9", 80, "syn"), ("10.0.0.9", 561, "ack"), ("10.0.0.9", 561, "syn"),
         ("10.0.0.10", 561, "syn"), ("fd00::5", 561, "syn"), ("fd00::a", 561, "syn"),
@@ -47,15 +46,15 @@ def test_rows_are_in_the_order_of_addresses() -> None:
 
 
 def test_a_revised_verdict_replaces_the_earlier_one() -> None:
-    late = row(state="open", reason="syn-ack", hints=["revised"])
-    assert latest([row(), late]) == [late]
-    assert state_counts([row(), late, row("10.0.0.6")]) == "1 open, 1 closed"
+    late = row(state="open", reason="syn-ack", hints=["revised"], revises="closed")
+    assert Rows([row(), late]).shown == [late]
+    assert str(Rows([row(), late, row("10.0.0.6")])) == "1 open, 1 closed"
 
 
 def test_askers_and_captures_are_kept_apart() -> None:
     asked = [row(source="10.0.0.1", capture="a"), row(source="10.0.0.2", capture="a"),
              row(source="10.0.0.1", capture="b")]  # fmt: skip
-    assert len(latest(asked)) == 3
+    assert len(Rows(asked).shown) == 3
     text = "\n".join(shown(asked))
     assert "ASKED BY" in text
     assert "10.0.0.2" in text
@@ -67,7 +66,7 @@ def test_every_state_can_be_shown() -> None:
     for state in STATE_STYLES:
         assert state in shown([row(state=state)])[1].split()
     everything = [row(f"10.0.0.{n}", state=s) for n, s in enumerate(STATE_STYLES)]
-    assert state_counts(everything) == ", ".join(f"1 {state}" for state in STATE_STYLES)
+    assert str(Rows(everything)) == ", ".join(f"1 {state}" for state in STATE_STYLES)
 
 
 def test_cells() -> None:
@@ -141,9 +140,19 @@ def test_hints_stand_below() -> None:
     assert lines[-1] == "  hint: 10.0.0.5 561/tcp: syn-proxy, ttl-differs: 63, elsewhere 64"
 
 
-def test_a_long_table_ends() -> None:
-    records = [row(f"10.0.{n // 250}.{n % 250}", hints=["h"]) for n in range(MAX_ROWS + 5)]
-    lines = shown(records)
-    assert "... and 5 more; -o FILE.jsonl holds them all" in lines
-    assert len(lines) == 1 + MAX_ROWS + 1 + MAX_ROWS
-    assert len(shown(records[:MAX_ROWS])) == 1 + 2 * MAX_ROWS
+def test_of_a_crowded_state_only_the_number_is_shown() -> None:
+    closed = [row(f"10.0.{n // 250}.{n % 250}", hints=["h"]) for n in range(MAX_ROWS + 5)]
+    few = row("10.9.9.9", state="open", reason="syn-ack")
+    lines = shown([*closed, few])
+    assert [line.split()[0] for line in lines[:2]] == ["TARGET", "10.9.9.9"]
+    assert lines[2:] == [f"Not shown: {MAX_ROWS + 5} closed; -o FILE.jsonl holds them all"]
+    assert len(shown(closed[:MAX_ROWS])) == 1 + 2 * MAX_ROWS
+
+
+def test_rows_of_a_crowded_state_are_not_kept_in_memory() -> None:
+    rows = Rows()
+    for n in range(10 * MAX_ROWS):
+        rows.add(row(f"10.0.{n // 250}.{n % 250}"))
+    assert rows.shown == []
+    rows.add(row("10.0.0.1", state="open", revises="closed"))
+    assert str(rows) == f"1 open, {10 * MAX_ROWS - 1} closed"

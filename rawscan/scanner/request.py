@@ -1,0 +1,225 @@
+"""What a user asks for, and how it becomes a scan. The library's `scan()`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from hashlib import blake2s
+from pathlib import Path
+from secrets import token_bytes
+from typing import Any
+
+import numpy as np
+
+from rawscan.capture.writer import PcapngWriter
+from rawscan.engine import Settings
+from rawscan.errors import CaptureError, LinkError, UsageError
+from rawscan.model import DEFAULT_PORT, IPAddress, ProbeKind, Verdict
+from rawscan.net.link import Batched, Link, RecordingLink
+from rawscan.net.localports import source_ports
+from rawscan.net.rawip import RawIpLink
+from rawscan.net.routes import resolve, source_for
+from rawscan.permute import Shard
+from rawscan.ports import PortSpec, parse_ports
+from rawscan.scanner.listen import recordable
+from rawscan.scanner.loop import Scan
+from rawscan.scanner.transmit import Sources
+from rawscan.space import Ints, PortSpace
+from rawscan.targets import TargetSet
+from rawscan.wire.addresses import Addresses
+from rawscan.wire.linklayer import RAW
+from rawscan.wire.token import Token
+
+LINKS = ("auto", "rawip", "packet", "xdp", "scapy")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to scan, and how. `seed` makes order and tokens repeatable; `record_to` is pcapng."""
+
+    targets: TargetSet
+    ports: PortSpec
+    kinds: tuple[ProbeKind, ...] = (ProbeKind.SYN, ProbeKind.UDP)
+    settings: Settings = field(default_factory=Settings)
+    link: str = "auto"
+    interface: str | None = None
+    source_ip: IPAddress | None = None
+    udp_payload: bytes = b""
+    seed: int | None = None
+    shard: Shard = field(default_factory=Shard)
+    record_to: Path | None = None
+
+    @property
+    def count(self) -> int:
+        """How many ports will be judged, by this shard."""
+        rows = sum(self.ports.of(kind.protocol).count for kind in self.kinds)
+        return self.shard.share(rows * self.targets.count)
+
+    def space(self, key: bytes) -> PortSpace:
+        """The ports of this request, in the order that `key` chooses."""
+        return PortSpace(self.targets, self.ports, self.kinds, key, self.shard)
+
+    def source_of(self, target: IPAddress) -> IPAddress:
+        """Our address on the way to `target`. Raises `LinkError`."""
+        if self.source_ip is not None and self.source_ip.version == target.version:
+            return self.source_ip
+        return source_for(target, self.interface)
+
+
+def make_key(seed: int | None) -> bytes:
+    """32 bytes that nobody can guess; with `seed`, bytes that can be had again."""
+    return token_bytes(32) if seed is None else blake2s(str(seed).encode()).digest()
+
+
+def make_token(source_ports: range, key: bytes) -> Token:
+    """The scan's token. Its key and the order's are different: the order can be watched."""
+    return Token(blake2s(b"token", key=key).digest(), source_ports)
+
+
+def each_source(source_of: Callable[[IPAddress], IPAddress]) -> Sources:
+    """`Sources` from a function that knows one target at a time."""
+
+    def sources(targets: Addresses) -> Iterable[tuple[IPAddress | LinkError, Ints]]:
+        rows: dict[IPAddress | str, list[int]] = {}
+        errors: dict[str, LinkError] = {}
+        for row, target in enumerate(targets):
+            try:
+                source: IPAddress | str = source_of(target)
+            except LinkError as error:
+                source = str(error)
+                errors[source] = error
+            rows.setdefault(source, []).append(row)
+        for key, found in rows.items():
+            yield errors[key] if isinstance(key, str) else key, np.array(found, np.int64)
+
+    return sources
+
+
+_LARGEST_HEADERS = 60
+"""Bytes of IPv6 and TCP headers, more than of any other probe before its payload."""
+
+
+AUTO_PORTS = 4096
+"""From so many ports on `auto` takes the packet link where the way is one Ethernet. Below, the raw
+IP link starts sooner, and its recordings hold what the kernel says of neighbours that are dead."""
+
+
+def open_link(request: Request, ports: range, tell: Callable[[str], None]) -> tuple[Link, Sources]:
+    """Open the request's link, and say how it finds source addresses. Nothing is sent.
+
+    `tell` is given one line if another link is taken than the one that was asked for. Raises
+    `PrivilegeError` or `LinkError`.
+    """
+    name = request.link
+    if name == "auto":
+        name = "packet" if request.count >= AUTO_PORTS and _is_one_ethernet(request) else "rawip"
+    if name == "xdp":
+        try:
+            return _open_ethernet(request, ports, xdp=True)
+        except LinkError as error:
+            tell(f"{error}; using the packet link instead")
+            name = "packet"
+    if name == "packet":
+        return _open_ethernet(request, ports)
+    sources = each_source(request.source_of)
+    if name == "scapy":
+        from rawscan.net.scapylink import ScapyLink
+
+        return Batched(ScapyLink(request.interface)), sources
+    return Batched(RawIpLink(request.interface)), sources
+
+
+def _is_one_ethernet(request: Request) -> bool:
+    """Do the first targets, up to 65,536, all leave by one Ethernet interface?"""
+    from rawscan.net.nexthop import LinkKind, Path, PathFinder
+
+    block = next(request.space(b"").target_blocks(), None)
+    if block is None:
+        return False
+    with PathFinder(request.interface, request.source_ip) as finder:
+        used = [finder.answers[number] for number in set(finder.paths_for(block.octets).tolist())]
+    paths = [path for path in used if isinstance(path, Path)]
+    kinds, names = {path.kind for path in paths}, {path.interface for path in paths}
+    return kinds == {LinkKind.ETHERNET} and len(names) == 1
+
+
+def _open_ethernet(request: Request, ports: range, *, xdp: bool = False) -> tuple[Link, Sources]:
+    from rawscan.net.nexthop import PathFinder
+    from rawscan.net.packetlink import open_ethernet
+
+    finder = PathFinder(request.interface, request.source_ip)
+    size = _LARGEST_HEADERS + len(request.udp_payload)
+    path = finder.path_for(request.targets.at(0))
+    link = open_ethernet(path, finder, ports, xdp=xdp, size=size)
+    return link, link.sources
+
+
+@contextmanager
+def open_scan(
+    request: Request,
+    stop: Callable[[], bool] = lambda: False,
+    tell: Callable[[str], None] = lambda _: None,
+) -> Iterator[Scan]:
+    """A scan that is ready to `run()`. At the end the link is closed, and the recording finished.
+
+    `stop()` ends it early; `tell` is given a line about what is done otherwise than asked. Raises
+    `PrivilegeError`, `LinkError`, or `UsageError` if the recording cannot be written.
+    """
+    key = make_key(request.seed)
+    token = make_token(source_ports(), key)
+    space = request.space(blake2s(b"order", key=key).digest())
+    with ExitStack() as stack:
+        link, sources = open_link(request, token.source_ports, tell)
+        stack.callback(link.close)
+        link.prepare(space.target_blocks(), request.settings.rate_pps)
+        writer = None
+        if request.record_to is not None:
+            writer = stack.enter_context(_recorder(request, request.record_to))
+            link = RecordingLink(link, writer, recordable(token, request.kinds))
+        scan = Scan(
+            space,
+            link,
+            token,
+            kinds=request.kinds,
+            sources=sources,
+            settings=request.settings,
+            udp_payload=request.udp_payload,
+            stop=stop,
+        )
+        yield scan
+        if writer is not None:
+            writer.close(
+                scan.watched_until_s,
+                complete=scan.complete,
+                drops=scan.counters.drops,
+                dropped_s=scan.dropped_s,
+            )
+
+
+def _recorder(request: Request, path: Path) -> PcapngWriter:
+    try:
+        return PcapngWriter(
+            path,
+            linktype=RAW,
+            interface=request.interface or "any",
+            now_s=time.time(),
+            ports=str(request.ports),
+            probes=[kind.value for kind in request.kinds],
+        )
+    except CaptureError as error:
+        raise UsageError(str(error)) from error
+
+
+def scan(
+    targets: str | Iterable[str], ports: str = str(DEFAULT_PORT), **options: Any
+) -> Iterator[Verdict]:
+    """Scan and give the verdicts as they are known. Needs CAP_NET_RAW.
+
+    `targets` are specs as on the command line, `options` the fields of `Request`.
+    """
+    specs = [targets] if isinstance(targets, str) else targets
+    request = Request(TargetSet.parse(specs, resolve), parse_ports(ports), **options)
+    with open_scan(request) as opened:
+        yield from opened.run()
