@@ -264,8 +264,14 @@ _STRENGTH = (
 
 
 def strength(rule: Rule | None) -> int:
-    """Rank a row's state: open > closed > unfiltered > filtered > open|filtered > unknown."""
-    return -1 if rule is None or rule.state is None else _STRENGTH.index(rule.state)
+    """Rank a row: open > closed > unfiltered > filtered > open|filtered > unknown; a hint is -1.
+
+    Of equal states a reply outranks silence: it may come after silence was believed, and offline,
+    where it is in the file, there was no silence to believe.
+    """
+    if rule is None or rule.state is None:
+        return -1
+    return 2 * _STRENGTH.index(rule.state) + (rule.reply > ReplyKind.SILENCE_SNAPLEN)
 
 
 RULES: tuple[Rule, ...] = (

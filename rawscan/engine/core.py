@@ -95,8 +95,13 @@ class Engine:
         self.window.sent(ordinals, number, times_s)
 
     def send_failed(self, ordinals: Ints, why: ReplyKind, now_s: float) -> None:
-        """These could not be sent; unless something else is known, that is the verdict."""
+        """These could not be sent. Where nothing ever went out, that is the verdict.
+
+        Elsewhere the try counts as not made, and is made again when the next one is due.
+        """
         ordinals = ordinals[self.window.status[self.window.at(ordinals)] == ASKED]
+        self.window.unsend(ordinals)
+        ordinals = ordinals[self.window.tries[self.window.at(ordinals)] == 0]
         at, zero = self.window.at(ordinals), np.zeros(len(ordinals), np.int64)
         kinds = self._book.kinds(ordinals).astype(np.int64)
         self.window.rule[at] = _TABLE[cells(kinds, zero + int(why), zero, zero, zero)]
@@ -177,7 +182,8 @@ class Engine:
     def _go_on(self, ordinals: Ints, now_s: float) -> list[Decided]:
         """These are still silent: ask again, wait on, or decide."""
         at = self.window.at(ordinals)
-        more = self.window.tries[at] < self._tries_wanted(ordinals)
+        made = self.window.tries[at] + self.window.refused[at]
+        more = made < self._tries_wanted(ordinals)
         if more.any():
             self._retries.append(ordinals[more])
         ordinals = ordinals[~more]

@@ -29,6 +29,7 @@ _US = 1_000_000
 _COLUMNS: dict[str, tuple[type, float]] = {
     "status": (np.uint8, ABSENT),
     "tries": (np.uint8, 0),
+    "refused": (np.uint8, 0),
     "rank": (np.int8, -1),
     "rule": (np.uint8, 0),
     "kind": (np.uint8, 0),
@@ -53,6 +54,7 @@ class Window:
 
     status: NDArray[np.uint8]
     tries: NDArray[np.uint8]
+    refused: NDArray[np.uint8]
     rank: NDArray[np.int8]
     rule: NDArray[np.uint8]
     kind: NDArray[np.uint8]
@@ -118,6 +120,17 @@ class Window:
         if number == 0:
             self.first_s[at] = times_s
         self.last_s[at] = times_s
+
+    def unsend(self, ordinals: Ints) -> None:
+        """The last try of each of these did not leave after all."""
+        at = self.at(ordinals)
+        self.tries[at] -= 1
+        self.refused[at] += 1
+        for number in np.unique(self.tries[at]).tolist():
+            if number:
+                those = at[self.tries[at] == number]
+                before_us = self._sent_us[number - 1][those] - self._us(self.first_s[those])
+                self.last_s[those] = self.first_s[those] + before_us / _US
 
     def round_trips_s(self, ordinals: Ints, numbers: NDArray[np.int8], times_s: Floats) -> Floats:
         """Time from each try to its answer; NaN where no such try was made."""

@@ -96,6 +96,10 @@ class FrameSink(Protocol):
         """Append a frame that went `"out"` or came `"in"`."""
         ...
 
+    def flush(self) -> None:
+        """Hand what was written to the operating system."""
+        ...
+
 
 class RecordingLink:
     """A link that writes what passes through it: every probe, and every reply that concerns us."""
@@ -123,7 +127,11 @@ class RecordingLink:
         return sent
 
     def receive(self, timeout_s: float) -> Block:
-        """Receive, and write down what concerns us."""
+        """Receive, and write down what concerns us.
+
+        What was written is flushed first: whoever kills us shall find it in the file.
+        """
+        self._sink.flush()
         block = self._link.receive(timeout_s)
         for index in range(len(block)):
             frame = block.packet(index)

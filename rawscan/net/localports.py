@@ -6,6 +6,7 @@ kernel answer in its name.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 from rawscan.errors import LinkError
@@ -36,12 +37,14 @@ def ephemeral_ports(sysctl: Path = Path("/proc/sys/net/ipv4/ip_local_port_range"
     return range(first, last + 1)
 
 
-def free_window(used: set[int], ephemeral: range) -> range:
+def free_window(used: set[int], ephemeral: range, asked: Collection[int] = ()) -> range:
     """As many neighbouring ports as possible, a power of two, with none of them in use.
 
-    Ports that the kernel may give away during the scan are avoided, unless nothing else is left.
+    Ports that the kernel may give away during the scan, and those that are asked (a scan of our own
+    machine hears its own probes), are avoided, unless nothing else is left.
     """
-    for taken in (used | set(ephemeral), used):
+    given, asked = set(ephemeral), set(asked)
+    for taken in (used | given | asked, used | given, used | asked, used):
         free = [port for port in range(_LOWEST, _HIGHEST + 1) if port not in taken]
         for size in _SIZES:
             for window in _runs(free, size):
@@ -58,6 +61,6 @@ def _runs(free: list[int], size: int) -> list[range]:
     ]
 
 
-def source_ports() -> range:
-    """Ports to send probes from."""
-    return free_window(used_ports(), ephemeral_ports())
+def source_ports(asked: Collection[int] = ()) -> range:
+    """Ports to send probes from, when these are the ones to be asked."""
+    return free_window(used_ports(), ephemeral_ports(), asked)

@@ -7,17 +7,28 @@ from typing import Literal
 
 import numpy as np
 
-from rawscan.correlate import LiveCorrelator
+from rawscan.correlate import LiveCorrelator, ask_of
 from rawscan.engine import TARGET, Answer, Arrivals
 from rawscan.errors import DecodeError
-from rawscan.model import Evidence, Frame, IPAddress, Port, ProbeKind, ReplyKind, Signal
+from rawscan.model import (
+    Evidence,
+    Frame,
+    IPAddress,
+    Packet,
+    Port,
+    ProbeKind,
+    ReplyKind,
+    Signal,
+    Tcp,
+    Udp,
+)
 from rawscan.net.link import Block
 from rawscan.rules import PROBES
 from rawscan.space import Ints, PortSpace
 from rawscan.wire.addresses import Addresses
 from rawscan.wire.batch import NONE, Replies, addresses_at, decode_batch
 from rawscan.wire.decode import decode_frame
-from rawscan.wire.proof import prove
+from rawscan.wire.proof import Proof, prove
 from rawscan.wire.token import Token
 
 _VERSIONS: tuple[Literal[4, 6], ...] = (4, 6)
@@ -45,6 +56,7 @@ class Listener:
         """Every reply in the block that is about a port of this scan."""
         replies = decode_batch(block.frames, block.lengths, block.offset)
         proof = prove(replies, self._token, self._kinds)
+        self._forget_own_probes(block, replies, proof)
         ours = self._is_ours[replies.source_port] & replies.may_answer
         self.unmatched += int((ours & ~proof.valid).sum())
         for version in _VERSIONS:
@@ -60,6 +72,16 @@ class Listener:
                 yield self._arrivals(replies, rows, ordinals, proof.try_number, block.times_s)
         for index in np.flatnonzero(replies.rare).tolist():
             yield from self._hear_rare(block.packet(index))
+
+    def _forget_own_probes(self, block: Block, replies: Replies, proof: Proof) -> None:
+        """Our own probes arrive where we scan ourselves; none of them is a reply.
+
+        Only one that goes to a port of our own window can be taken for one, and by chance.
+        """
+        suspects = proof.valid & self._is_ours[replies.port]
+        for index in np.flatnonzero(suspects).tolist():
+            if is_own_probe(self._token, self._kinds, decode_frame(block.packet(index))):
+                proof.valid[index] = False
 
     def evidence(self, answer: Answer, target: IPAddress) -> Evidence:
         """An answer as the record that the rules judge."""
@@ -119,7 +141,7 @@ class Listener:
         except DecodeError:
             return  # Somebody else's packet: ours are answered in ways that can be read.
         match = self._correlator.match(packet, frame.time_s)
-        if match is None:
+        if match is None or is_own_probe(self._token, self._kinds, packet):
             self.unmatched += self._correlator.is_ours(packet)
             return
         port, evidence = match
@@ -152,14 +174,33 @@ def _or_none(value: int | None) -> int:
     return NONE if value is None else value
 
 
+def is_own_probe(token: Token, kinds: Sequence[ProbeKind], packet: Packet) -> bool:
+    """Is this packet one that we sent? Its own ports, and sequence number, bear our token then."""
+    ask, body = ask_of(packet), packet.body
+    if ask is None or not isinstance(body, Tcp | Udp):
+        return False
+    for kind in kinds:
+        port = Port(ask.target, ask.port, kind)
+        number = token.try_number(ask.source, port, ask.source_port)
+        if kind.protocol is not ask.protocol or number is None:
+            continue
+        if isinstance(body, Udp) or body.seq == token.sequence(ask.source, port, number):
+            return True
+    return False
+
+
 def recordable(token: Token, kinds: Sequence[ProbeKind]) -> Callable[[Frame], bool]:
-    """What belongs into a recording: frames that go to, or quote, one of our source ports."""
+    """What belongs into a recording: frames that go to, or quote, one of our source ports.
+
+    Our own probes that come back to us do not: they were recorded when they went.
+    """
     correlator = LiveCorrelator(token, kinds)
 
     def is_ours(frame: Frame) -> bool:
         try:
-            return correlator.is_ours(decode_frame(frame))
+            packet = decode_frame(frame)
         except DecodeError:
             return False
+        return correlator.is_ours(packet) and not is_own_probe(token, kinds, packet)
 
     return is_ours

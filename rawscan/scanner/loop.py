@@ -23,6 +23,12 @@ _LONGEST_WAIT_S = 0.1
 """An interrupt is noticed at the latest after this."""
 
 
+def steady_clock() -> Callable[[], float]:
+    """The time of day as it is now, going on evenly: nobody's setting of the clock moves it."""
+    offset_s = time.time() - time.monotonic()
+    return lambda: offset_s + time.monotonic()
+
+
 @dataclass(slots=True)
 class Counters:
     """What happened on the wire, for the summary and for the progress bar.
@@ -51,11 +57,12 @@ class Scan:
         sources: Sources,
         settings: Settings | None = None,
         udp_payload: bytes = b"",
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] | None = None,
         stop: Callable[[], bool] = lambda: False,
     ) -> None:
         """`sources` gives our address on the way to targets; `stop` ends the scan early."""
-        self.engine = Engine(space, settings or Settings(), clock())
+        self._clock = clock or steady_clock()
+        self.engine = Engine(space, settings or Settings(), self._clock())
         self.counters = Counters()
         self.complete = False
         self.dropped_s: float | None = None
@@ -65,7 +72,6 @@ class Scan:
         self._space = space
         self._link = link
         self._transmitter = Transmitter(space, token, link, sources, udp_payload)
-        self._clock = clock
         self._stop = stop
         self._ttls = TtlBook()
 

@@ -168,7 +168,7 @@ def open_scan(
     `PrivilegeError`, `LinkError`, or `UsageError` if the recording cannot be written.
     """
     key = make_key(request.seed)
-    token = make_token(source_ports(), key)
+    token = make_token(source_ports({*request.ports.tcp, *request.ports.udp}), key)
     space = request.space(blake2s(b"order", key=key).digest())
     with ExitStack() as stack:
         link, sources = open_link(request, token.source_ports, tell)

@@ -52,6 +52,9 @@ class FakeSink:
     def write(self, frame: Frame, direction: str, /) -> None:
         self.written.append((frame.data, direction, frame.time_s))
 
+    def flush(self) -> None:
+        self.flushed = len(self.written)
+
 
 def fill(link: Batched | RecordingLink, *packets: bytes) -> None:
     for row, packet in zip(link.buffer, packets, strict=False):
@@ -102,6 +105,8 @@ def test_what_concerns_us_is_written_and_all_of_it_handed_on() -> None:
     assert [block.packet(index) for index in range(3)] == arriving
     assert inner.calls == [("receive", 0.25)]
     assert sink.written == [(b"ours", "in", 1.5), (b"ours too", "in", 1.5)]
+    link.receive(0.0)
+    assert sink.flushed == 2
 
 
 class Prepared(Batched):

@@ -7,7 +7,8 @@ from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from rawscan.analysis import analyse
@@ -44,11 +45,12 @@ class Recorded:
         weather: Weather = Weather(),  # noqa: B008  (frozen)
         seed: int = 0,
         stop_at_s: float = 1e9,
+        settings: Settings | None = None,
     ) -> None:
         self.path = path
         self.clock = FakeClock()
         self.link = SimulatedLink(hosts, self.clock, weather, seed)
-        self._started_s = self.clock()
+        self.started_s = self.clock()
         self._writer = PcapngWriter(path, linktype=101, interface="sim", now_s=self.clock())
         kinds = [kind for kind in KINDS if any(port.kind is kind for port in ports)]
         numbers = ",".join(str(port.number) for port in ports)
@@ -63,21 +65,24 @@ class Recorded:
             TOKEN,
             kinds=KINDS,
             sources=each_source(lambda target: OWN[target.version]),
-            settings=Settings(),
+            settings=settings,
             clock=self.clock,
-            stop=lambda: self.clock() - self._started_s >= stop_at_s,
+            stop=lambda: self.clock() - self.started_s >= stop_at_s,
         )
 
     def run(self) -> dict[Port, Verdict]:
         """The last verdict on each port."""
         found = {verdict.port: verdict for verdict in self.scan.run()}
+        self.close()
+        return found
+
+    def close(self) -> None:
         self._writer.close(
             self.scan.watched_until_s,
             complete=self.scan.complete,
             drops=self.scan.counters.drops,
             dropped_s=self.scan.dropped_s,
         )
-        return found
 
     def offline(self) -> Analysis:
         return analyse(self.path, parse_ports("1-1000"))
@@ -276,7 +281,7 @@ def _tcp_only(probe: bytes) -> bool:
     return probe[9] == 6
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@hypothesis_settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     behaviours=st.lists(st.integers(0, len(BEHAVIOURS) - 1), min_size=1, max_size=8),
     delay_s=st.floats(0.0005, 2.5),
@@ -324,3 +329,73 @@ def test_live_and_offline_agree_in_any_weather(
     assert {p: v.tries for p, v in offline.items()} == {p: live[p].tries for p in asked}
     if run.scan.complete:
         assert set(live) == set(ports)
+
+
+def test_a_late_refusal_takes_the_place_of_silence_live_and_offline(tmp_path: Path) -> None:
+    """Filtered either way, but by whom? The recording holds the answer, so both must say it."""
+    ports = [Port(TARGET[4], number, SYN) for number in range(561, 581)]
+
+    def host(probe: bytes, time_s: float) -> list[Answer]:
+        return [(6.5, replies.icmp_error(probe, 3, 13, responder=ROUTER[4]))]
+
+    slowly = Settings(rate_pps=5.0, max_retries=0)
+    run = Recorded(tmp_path / "s.pcapng", ports, lambda _: host, settings=slowly)
+    verdicts = list(run.scan.run())
+    first = [verdict for verdict in verdicts if verdict.port == verdicts[0].port]
+    assert [verdict.claim for verdict in first] == [
+        (State.FILTERED, "no-response", None),
+        (State.FILTERED, "admin-prohibited", ROUTER[4]),
+    ]
+    assert first[1].revises is State.FILTERED
+    assert run.scan.counters.states == {"filtered": 20}
+    run.close()
+    live = {verdict.port: verdict.claim for verdict in verdicts}
+    assert {f.verdict.port: f.verdict.claim for f in run.offline().findings} == live
+
+
+def test_a_retry_that_cannot_be_sent_is_no_verdict(tmp_path: Path) -> None:
+    port = Port(TARGET[4], 561, SYN)
+    run = Recorded(tmp_path / "s.pcapng", [port], lambda _: None)
+    send, tried = run.link.send, []
+
+    def refuse_once(packet: bytes, target: IPAddress) -> Frame:
+        tried.append(target)
+        if len(tried) == 2:
+            raise LinkError("no buffer space")
+        return send(packet, target)
+
+    run.link.send = refuse_once  # type: ignore[method-assign]
+    verdict = run.run()[port]
+    assert (verdict.state, verdict.reason) == (State.FILTERED, "no-response")
+    assert verdict.tries == len(run.link.sent) == len(tried) - 1 == 5
+    finding = run.offline().findings[0].verdict
+    assert (finding.claim, finding.tries) == (verdict.claim, verdict.tries)
+
+
+def test_our_own_probes_that_come_back_are_no_answers(tmp_path: Path) -> None:
+    """A scan of our own machine hears itself; by chance a token fits the wrong way round."""
+    numbers = range(20_000, 24_000)
+    path, clock = tmp_path / "own.pcapng", FakeClock()
+
+    def mirror(probe: bytes, time_s: float) -> list[Answer]:
+        tcp = probe[9] == 6
+        closed = replies.rst(probe) if tcp else replies.icmp_error(probe, 3, 3)
+        return [(0.00001, probe), (0.00002, closed)]
+
+    link = SimulatedLink(lambda _: mirror, clock)
+    writer = PcapngWriter(path, linktype=101, interface="sim", now_s=clock())
+    ports = parse_ports(f"{numbers[0]}-{numbers[-1]}")
+    scan = Scan(
+        PortSpace(TargetSet.parse([str(OWN[4])]), ports, (SYN, UDP), b"order"),
+        RecordingLink(Batched(link), writer, recordable(TOKEN, (SYN, UDP))),
+        TOKEN,
+        kinds=(SYN, UDP),
+        sources=each_source(lambda _: OWN[4]),
+        settings=Settings(rate_pps=1e6),
+        clock=clock,
+    )
+    live = {verdict.port: verdict.claim for verdict in scan.run()}
+    writer.close(scan.watched_until_s, complete=True)
+    assert {claim[0] for claim in live.values()} == {State.CLOSED}
+    offline = {f.verdict.port: f.verdict.claim for f in analyse(path, ports).findings}
+    assert offline == live
