@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from math import isnan
 
 from rawscan.engine import NOBODY, Answer, Decided, Engine, Send, Settings
-from rawscan.errors import NeighbourError
+from rawscan.errors import CaptureError, NeighbourError
 from rawscan.model import Evidence, Port, ProbeKind, ReplyKind, Signal, State, Verdict
 from rawscan.net.link import Link
 from rawscan.rules import RULES
@@ -65,6 +65,7 @@ class Scan:
         self.engine = Engine(space, settings or Settings(), self._clock())
         self.counters = Counters()
         self.complete = False
+        self.error: CaptureError | None = None
         self.dropped_s: float | None = None
         self.watched_until_s: float | None = None
         self.listener = Listener(space, token, kinds)
@@ -79,19 +80,27 @@ class Scan:
         """Scan until every port is decided, or `stop()` is true.
 
         A verdict that revises an earlier one (a late reply that is stronger) comes as a second one
-        for its port, with the hint `revised`.
+        for its port, with the hint `revised`. A recording that cannot be written any further ends
+        the scan as `stop()` does, and is in `error`.
         """
-        while not self.engine.finished and not self._stop():
-            for command in self.engine.poll(self._clock()):
-                if isinstance(command, Send):
-                    self._send(command)
-                else:
-                    yield from self._verdicts(command)
-            yield from self._receive(self._wait_s())
-        self.complete = self.engine.finished
+        try:
+            while not self.engine.finished and not self._stop():
+                yield from self._turn()
+        except CaptureError as error:  # A full disk, say: what is known is still worth telling.
+            self.error = error
+        self.complete = self.engine.finished and self.error is None
         self.watched_until_s = self._clock()
         for decided in self.engine.stop(self.watched_until_s):
             yield from self._verdicts(decided)
+
+    def _turn(self) -> Iterator[Verdict]:
+        for command in self.engine.poll(self._clock()):
+            if isinstance(command, Send):
+                self._send(command)
+            else:
+                yield from self._verdicts(command)
+        if not self.engine.finished:
+            yield from self._receive(self._wait_s())
 
     def _wait_s(self) -> float:
         now_s = self._clock()

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from rawscan.analysis import analyse
 from rawscan.capture.writer import PcapngWriter
 from rawscan.engine import Settings
-from rawscan.errors import LinkError, NeighbourError
+from rawscan.errors import CaptureError, LinkError, NeighbourError
 from rawscan.model import Analysis, Frame, IPAddress, Port, ProbeKind, State, Verdict
 from rawscan.net.link import Batched, RecordingLink
 from rawscan.ports import parse_ports
@@ -399,3 +399,25 @@ def test_our_own_probes_that_come_back_are_no_answers(tmp_path: Path) -> None:
     assert {claim[0] for claim in live.values()} == {State.CLOSED}
     offline = {f.verdict.port: f.verdict.claim for f in analyse(path, ports).findings}
     assert offline == live
+
+
+def test_a_recording_that_cannot_go_on_ends_the_scan_with_what_is_known(tmp_path: Path) -> None:
+    ports = [Port(TARGET[4], number, SYN) for number in range(1, 100)]
+    run = Recorded(
+        tmp_path / "s.pcapng", ports, lambda _: host_of(replies.rst),
+        settings=Settings(rate_pps=50.0),
+    )  # fmt: skip
+    link, turns = run.link.receive, []
+
+    def full_disk(timeout_s: float) -> Sequence[Frame]:
+        turns.append(timeout_s)
+        if len(turns) == 40:
+            raise CaptureError("no space left on device")
+        return link(timeout_s)
+
+    run.link.receive = full_disk  # type: ignore[method-assign]
+    found = run.run()
+    assert str(run.scan.error) == "no space left on device"
+    assert not run.scan.complete
+    assert 0 < len(found) < len(ports)
+    assert {v.state for v in found.values()} <= {State.CLOSED, State.UNKNOWN}
