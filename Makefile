@@ -50,14 +50,14 @@ format: venv ## Put the code into the one format
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
-lint: venv
+lint: venv ## Is the code in its one format, and free of known mistakes?
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 
-types: venv
+types: venv ## Check the types
 	$(BIN)/mypy
 
-imports: venv
+imports: venv ## Check that imports go down the floors only
 	$(BIN)/lint-imports
 
 bench: venv ## Measure rawscan beside its peers, in namespaces of its own

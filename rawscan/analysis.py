@@ -3,8 +3,9 @@
     capture file -> frame -> Reply -> correlate -> Evidence -> RULES -> Verdict
 
 Silence needs proof that the capture could have held an answer. rawscan's own recordings bring it
-in their section note; of any other capture it is asked that something was seen on its way to the
-prober, and that the capture goes on long enough.
+in their section note, which is believed as long as not one packet is missing; of any other capture
+it is asked that an answer to the prober was seen, that nothing tells of an answer that was not, and
+that the capture goes on long enough.
 """
 
 from __future__ import annotations
@@ -23,8 +24,9 @@ from rawscan.capture.reader import CaptureReader, open_capture
 from rawscan.capture.source import NO_TIME_S
 from rawscan.correlate import CaptureCorrelator, Exchange, ask_of
 from rawscan.engine import LossModel, confidence
-from rawscan.errors import DecodeError
+from rawscan.errors import DecodeError, UsageError
 from rawscan.model import (
+    DEFAULT_PORT,
     Analysis,
     Counts,
     Evidence,
@@ -32,6 +34,7 @@ from rawscan.model import (
     Flags,
     Icmp,
     IPAddress,
+    Other,
     Packet,
     ProbeKind,
     Protocol,
@@ -40,11 +43,19 @@ from rawscan.model import (
     Tcp,
     Udp,
 )
-from rawscan.ports import PortSpec
+from rawscan.ports import PortSpec, parse_ports
 from rawscan.rules import rule_for, strength
 from rawscan.silence import FOREIGN, OWN, Patience, judge_silence
 from rawscan.verdict import TtlBook, judge
 from rawscan.wire.decode import ICMP_ERRORS, decode_frame
+
+_TUNNELS = {4: "IPIP", 41: "6in4", 47: "GRE"}
+"""IP protocols that carry packets which are not looked at."""
+_VXLAN_PORT = 4789
+_FRAGMENTED = frozenset({1, 6, 17, 58})
+"""What is always decoded, unless it is a fragment that is not the first."""
+_SERVICE_PORTS = range(1, 1024)
+_MOST_LOST = 127
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,19 +71,31 @@ class _Watch:
 
 def analyse(
     source: Path | BinaryIO,
-    ports: PortSpec,
+    ports: PortSpec | None = None,
     *,
     silence_wait_s: float | None = None,
-    stop: Callable[[], bool] = lambda: False,
+    stop: Callable[[], bool] | None = None,
 ) -> Analysis:
     """Read one capture and judge every port of `ports` that was probed in it.
 
+    Without `ports`, those that a recording of rawscan's says it asked, and else port 561.
     `silence_wait_s` is for how long a foreign capture must go on after the last probe for silence
-    to be a verdict (default 20 s); reading ends early when `stop()` is true. Raises
-    `CaptureError` if the file is no capture at all.
+    to be a verdict (default 20 s); reading ends early when `stop()` is true, even on a quiet pipe.
+    Raises `CaptureError` if the file is no capture at all.
     """
-    with open_capture(source) as reader:
-        return _Pass(reader, ports, silence_wait_s).run(stop)
+    with open_capture(source, stop=stop) as reader:
+        if ports is None:
+            ports = _recorded_ports(reader.notes)
+        return _Pass(reader, ports, silence_wait_s).run(stop or (lambda: False))
+
+
+def _recorded_ports(notes: Sequence[SectionNote | None]) -> PortSpec:
+    """The ports that the first section's note names."""
+    note = notes[0] if notes else None
+    try:
+        return parse_ports(note.ports if note and note.ports else str(DEFAULT_PORT))
+    except UsageError:  # a later version's grammar, or a hand's
+        return parse_ports(str(DEFAULT_PORT))
 
 
 class _Pass:
@@ -88,7 +111,7 @@ class _Pass:
         self._undecoded: Counter[str] = Counter()
         self._matched = 0
         self._stopped = False
-        # Who was sent an ICMP error that the snaplen made illegible: it may be an answer.
+        # Who was sent something that the snaplen made illegible: it may be an answer.
         self._cut_off: set[IPAddress] = set()
         self._first_s: float | None = None
         self._last_s: float | None = None
@@ -107,10 +130,12 @@ class _Pass:
             except DecodeError as error:
                 self._undecoded[error.cause] += 1
                 continue
-            if len(frame.data) < frame.original_bytes and _says_too_little(packet):
+            self._notice_hidden(packet)
+            if len(frame.data) < frame.original_bytes and _says_too_little(packet, self._ports):
                 self._cut_off.add(packet.destination)
             self._matched += _count(self._counts, packet, self._ports)
             self._correlator.add(packet, frame.time_s, number)
+        self._stopped |= self._reader.stopped
         reader, own = self._reader, self._own_note()
         return Analysis(
             path=reader.name,
@@ -128,6 +153,7 @@ class _Pass:
             undecoded=self._undecoded,
             findings=tuple(self._findings(own)),
             own=own is not None,
+            ports=str(self._ports),
         )
 
     def _note_time(self, time_s: float) -> None:
@@ -136,31 +162,74 @@ class _Pass:
         self._first_s = min(time_s, time_s if self._first_s is None else self._first_s)
         self._last_s = max(time_s, time_s if self._last_s is None else self._last_s)
 
+    def _notice_hidden(self, packet: Packet) -> None:
+        """Count what may carry packets of the ports, and is not looked into."""
+        match packet.body:
+            case Other(protocol) if protocol in _TUNNELS:
+                self._undecoded[f"tunnel: {_TUNNELS[protocol]}"] += 1
+            case Other(protocol) if protocol in _FRAGMENTED:
+                self._undecoded["fragment"] += 1
+            case Udp(dport=port) if port == _VXLAN_PORT:
+                self._undecoded["tunnel: VXLAN"] += 1
+
     def _own_note(self) -> SectionNote | None:
-        notes = self._reader.notes
+        """The note of our own recording, if no packet was taken out of it since."""
+        notes, packets = self._reader.notes, self._reader.packets
         one = notes[0] if len(notes) == 1 else None
-        return one if one is not None and one.directions == "both" else None
+        if one is None or one.directions != "both":
+            return None
+        # None: the recorder died, and so promised nothing about an end.
+        if one.packets is None or one.packets == packets:
+            return one
+        return one if packets < one.packets and not self._whole else None
+
+    @property
+    def _whole(self) -> bool:
+        """Was the file read to its end, and does it have one?"""
+        return self._reader.error is None and not self._stopped
 
     def _findings(self, note: SectionNote | None) -> Iterator[Finding]:
         exchanges = list(self._correlator.exchanges)
         losses = _learn_losses(exchanges)
         ttls = TtlBook()
+        # Answers of one host to another take one way: where one passed unseen, others may have.
+        missed = {(e.source, e.port.target) for e in exchanges if e.missed_an_answer}
         for exchange in exchanges:
             watch = self._watch(note, exchange.source)
-            if note is None and exchange.port.kind is ProbeKind.ACK and not exchange.evidence:
-                continue  # In a foreign capture, a lone ACK is seldom a probe.
+            if note is None:
+                # A recording is in the order in which the scan saw it, and judged it by.
+                exchange.evidence.sort(key=lambda e: e.time_s)
+            if note is None and not exchange.evidence and _is_doubtful(exchange):
+                continue
+            if note is None and (exchange.source, exchange.port.target) in missed:
+                watch = replace(watch, both_ways=False)
             (loss,) = losses[exchange.port.protocol].loss(_host(exchange)).tolist()
             yield _finding(exchange, watch, loss, ttls)
 
     def _watch(self, note: SectionNote | None, source: IPAddress) -> _Watch:
         last_s = self._last_s or 0.0
+        legible = source not in self._cut_off
         if note is None:
-            hears = self._correlator.hears(source)
-            return _Watch(last_s, None, self._foreign, hears, source not in self._cut_off)
+            return _Watch(last_s, None, self._foreign, self._correlator.hears(source), legible)
         # What the note promises is worth nothing if the file's end is missing.
-        whole = self._reader.error is None and not self._stopped
-        until_s = note.until_s if whole and note.until_s is not None else last_s
-        return _Watch(until_s, note.dropped_s, OWN, both_ways=True, legible=True)
+        until_s = note.until_s if self._whole and note.until_s is not None else last_s
+        return _Watch(until_s, note.dropped_s, OWN, both_ways=True, legible=legible)
+
+
+def _is_doubtful(exchange: Exchange) -> bool:
+    """Could what was not answered be no probe at all, in a capture that others made?
+
+    A lone ACK is seldom one. A datagram from a service's port is rather an answer of that service
+    to a client that happens to use the asked port, and whose question the capture came too late
+    for.
+    """
+    port = exchange.port
+    if port.kind is ProbeKind.ACK:
+        return True
+    return port.kind is ProbeKind.UDP and all(
+        probe.source_port in _SERVICE_PORTS and probe.source_port != port.number
+        for probe in exchange.probes
+    )
 
 
 def _count(counts: Counts, packet: Packet, ports: PortSpec) -> bool:
@@ -200,9 +269,9 @@ def _learn_losses(exchanges: Sequence[Exchange]) -> dict[Protocol, LossModel]:
     for exchange in exchanges:
         for e in exchange.evidence:
             if e.from_target and e.try_number is not None and _has_verdict(exchange, e):
-                losses[exchange.port.protocol].add(
-                    _host(exchange), np.array([e.try_number], np.int8)
-                )
+                # A conversation in UDP may have any number of "tries" before the first answer.
+                lost = min(e.try_number, _MOST_LOST)
+                losses[exchange.port.protocol].add(_host(exchange), np.array([lost], np.int8))
                 break
     return losses
 
@@ -228,15 +297,17 @@ def _finding(exchange: Exchange, watch: _Watch, loss: float, ttls: TtlBook) -> F
     return Finding(
         verdict=replace(verdict, hints=(*verdict.hints, hint)) if hint else verdict,
         source=exchange.source,
-        first_seen_s=exchange.probes[0].time_s,
+        first_seen_s=min(probe.time_s for probe in exchange.probes),
         last_seen_s=last_s,
         probe_frames=tuple(probe.frame_number for probe in exchange.probes),
     )
 
 
-def _says_too_little(packet: Packet) -> bool:
-    """Is this an ICMP error that does not come to the port, or the number, of the probe?"""
+def _says_too_little(packet: Packet, ports: PortSpec) -> bool:
+    """Is this a reply without its flags, or an error that does not come to the probe's port?"""
     match packet.body:
+        case Tcp(sport=sport, flags=None):
+            return sport in ports.tcp
         case Icmp(quoted=None) as icmp:
             return icmp.type in ICMP_ERRORS if icmp.version == 4 else icmp.type < 128
         case Icmp(quoted=Packet(body=Tcp(seq=None))):
@@ -245,13 +316,14 @@ def _says_too_little(packet: Packet) -> bool:
 
 
 def _silence(exchange: Exchange, watch: _Watch) -> Evidence:
-    first_s, last_s = exchange.probes[0].time_s, exchange.probes[-1].time_s
+    times_s = [probe.time_s for probe in exchange.probes]
     if not watch.legible:
         kind = ReplyKind.SILENCE_SNAPLEN
     elif not watch.both_ways:
         kind = ReplyKind.SILENCE_ONE_WAY
-    elif any(probe.time_s == NO_TIME_S for probe in exchange.probes):
+    elif NO_TIME_S in times_s:
         kind = ReplyKind.SILENCE_CUT_SHORT  # for all that is known
     else:
-        kind = judge_silence(first_s, last_s, watch.until_s, watch.dropped_s, watch.patience)
+        span_s = min(times_s), max(times_s)
+        kind = judge_silence(*span_s, watch.until_s, watch.dropped_s, watch.patience)
     return Evidence(Signal(kind), None, from_target=False, time_s=watch.until_s)

@@ -1,8 +1,8 @@
 """Which reply answers which probe. No socket, no clock.
 
 Live, the token proves it (`LiveCorrelator`): nothing is remembered. Offline there is no key, and a
-reply must answer a probe that was seen before it (`CaptureCorrelator`). Both read one and the same
-`signal_of`, so a packet means the same to both.
+reply must answer a probe that the capture holds and that is not later (`CaptureCorrelator`). Both
+read one and the same `signal_of`, so a packet means the same to both.
 """
 
 from __future__ import annotations
@@ -29,6 +29,13 @@ from rawscan.ports import PortSpec
 from rawscan.wire.token import Token
 
 _SEQ = 1 << 32
+_SWAPPED_S = 1.0
+"""How much later than its probe a reply may be that stands before it in the file. Queues of one
+card, and files that were merged, come out of order by less; an answer proves itself anyway."""
+_REMEMBERED_REPLIES = 1 << 12
+_REMEMBERED_OF_ONE = 8
+_REMEMBERED_FLOWS = 1 << 16
+"""Bounds, so that a capture of floods is read in bounded memory; the oldest go first."""
 _HOST_UNREACHABLE = ((4, 3, 1), (6, 1, 3))
 """IP version, type and code of "nobody on the last link has this address"."""
 
@@ -177,10 +184,28 @@ class Exchange:
     port: Port
     probes: list[SeenProbe] = field(default_factory=list)
     evidence: list[Evidence] = field(default_factory=list)
+    hung_up: bool = False
+
+    @property
+    def missed_an_answer(self) -> bool:
+        """Did the asker hang up on an answer that is not in the capture?"""
+        return self.hung_up and not any(
+            e.signal.kind in (ReplyKind.SYN_ACK, ReplyKind.SYN, ReplyKind.TCP_OTHER)
+            for e in self.evidence
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """A packet of the capture, and where it stands there."""
+
+    packet: Packet
+    time_s: float
+    frame_number: int
 
 
 class CaptureCorrelator:
-    """Joins probes and replies of a capture, in the order in which they were captured.
+    """Joins probes and replies of a capture, fed in the order of the file.
 
     Memory grows with the number of distinct probes, not with the length of the capture.
     """
@@ -189,9 +214,14 @@ class CaptureCorrelator:
         self._ports = ports
         self._exchanges: dict[tuple[IPAddress, Port], Exchange] = {}
         self._open: dict[Ask, list[tuple[Exchange, int]]] = {}  # with the number of the try
-        # Conversations that the other side began: what goes to the port in them is no probe.
-        self._begun_there: set[Ask] = set()
+        # Conversations that the other side began, and when: what goes to the port in them is no
+        # probe.
+        self._begun_there: dict[Ask, float] = {}
+        # Replies whose probe may stand a little later in the file, the oldest first.
+        self._early: dict[Ask, list[_Seen]] = {}
         self._heard: set[IPAddress] = set()
+        # What the sources not yet heard have sent: dictionaries know their oldest, sets do not.
+        self._flows: dict[Ask, None] = {}
 
     @property
     def exchanges(self) -> Iterator[Exchange]:
@@ -199,7 +229,10 @@ class CaptureCorrelator:
         return iter(self._exchanges.values())
 
     def hears(self, source: IPAddress) -> bool:
-        """Has anything been seen on its way to this source? If not, the capture may be one-way."""
+        """Has an answer to this source been seen? If not, the capture may be one-way.
+
+        Just any packet to it would not do: a tap on the way out sees broadcasts, and others' scans.
+        """
         return source in self._heard
 
     def add(self, packet: Packet, time_s: float, frame_number: int) -> bool:
@@ -207,69 +240,152 @@ class CaptureCorrelator:
         ask, answered = ask_of(packet), answered_ask(packet)
         if ask is None or answered is None:
             return False
-        self._heard.add(packet.destination)
+        seen = _Seen(packet, time_s, frame_number)
+        self._listen(packet, ask, answered)
         from_port = answered.port in self._ports.of(answered.protocol)
-        if from_port and self._add_reply(packet, answered, time_s, frame_number):
+        if from_port and self._add_reply(seen, answered):
             return True
         if isinstance(packet.body, Icmp):
+            self._keep_early(seen, answered, from_port)
             return False
         if ask.port in self._ports.of(ask.protocol):
-            return self._add_probe(packet, ask, time_s, frame_number)
+            self._notice_hanging_up(packet, ask)
+            if self._add_probe(seen, ask):
+                return True
+        self._keep_early(seen, answered, from_port)
         if from_port and answered not in self._open:
-            self._begun_there.add(answered)
+            self._begun_there.setdefault(answered, time_s)
         return False
 
-    def _add_probe(self, packet: Packet, ask: Ask, time_s: float, frame_number: int) -> bool:
-        kind = self._probe_kind(packet, ask)
+    def _listen(self, packet: Packet, ask: Ask, answered: Ask) -> None:
+        """Is this an answer to anything that its receiver has sent? Then answers cross the tap."""
+        asker = answered.source
+        error = isinstance(packet.body, Icmp)
+        if packet.destination == asker and asker not in self._heard and answered in self._flows:
+            # One's own kernel's "no such neighbour" crosses nothing, and a packet to oneself from
+            # the same port answers itself by the look of it.
+            alone = answered.target != asker if error else ask == answered
+            if packet.source != asker or not alone:
+                self._heard.add(asker)
+        if packet.source not in self._heard and not error:
+            self._flows[ask] = None
+            if len(self._flows) > _REMEMBERED_FLOWS:
+                del self._flows[next(iter(self._flows))]
+
+    def _add_probe(self, seen: _Seen, ask: Ask) -> bool:
+        packet = seen.packet
+        kind = self._probe_kind(seen, ask)
         if kind is None:
             return False
         port = Port(ask.target, ask.port, kind)
         exchange = self._exchanges.setdefault((ask.source, port), Exchange(ask.source, port))
         tcp = packet.body if isinstance(packet.body, Tcp) else None
         probe = SeenProbe(
-            time_s,
-            frame_number,
+            seen.time_s,
+            seen.frame_number,
             ask.source_port,
             seq=(tcp.seq or 0) if tcp else 0,
             ack=(tcp.ack or 0) if tcp else 0,
         )
         self._open.setdefault(ask, []).append((exchange, len(exchange.probes)))
         exchange.probes.append(probe)
+        self._begun_there.pop(ask, None)
+        self._take_early(ask, probe)
         return True
 
-    def _probe_kind(self, packet: Packet, ask: Ask) -> ProbeKind | None:
-        match packet.body:
+    def _probe_kind(self, seen: _Seen, ask: Ask) -> ProbeKind | None:
+        match seen.packet.body:
             case Udp():
-                return None if ask in self._begun_there else ProbeKind.UDP
-            case Tcp(flags=flags) if flags is not None:
+                return None if self._begun_before(ask, seen.time_s) else ProbeKind.UDP
+            case Tcp(flags=flags) as tcp if flags is not None:
                 control = flags & (Flags.SYN | Flags.ACK | Flags.RST | Flags.FIN)
                 if control == Flags.SYN:
                     return ProbeKind.SYN
                 # An ACK out of the blue; in a conversation that was seen to begin it is no probe.
-                blue = ask not in self._begun_there and not self._is_conversation(ask)
-                if control == Flags.ACK and not packet.body.payload_bytes and blue:
+                blue = not self._begun_before(ask, seen.time_s) and not self._is_conversation(ask)
+                if control == Flags.ACK and not tcp.payload_bytes and blue:
                     return ProbeKind.ACK
         return None
+
+    def _begun_before(self, ask: Ask, time_s: float) -> bool:
+        """Did the other side begin this conversation? By the clock, where file and clock differ."""
+        begun_s = self._begun_there.get(ask)
+        return begun_s is not None and begun_s <= time_s
 
     def _is_conversation(self, ask: Ask) -> bool:
         return any(exchange.port.kind is ProbeKind.SYN for exchange, _ in self._open.get(ask, ()))
 
-    def _add_reply(self, packet: Packet, answered: Ask, time_s: float, frame_number: int) -> bool:
+    def _notice_hanging_up(self, packet: Packet, ask: Ask) -> None:
+        """A SYN of no socket's is answered, and the asker's own kernel resets what it never began.
+
+        Its RST takes the answer's acknowledgement for its own number (RFC 9293, section 3.5.2), and
+        that is the SYN's plus one: so there was an answer, seen or not.
+        """
+        match packet.body:
+            case Tcp(flags=flags, seq=seq, window=0 | None) if flags and flags & Flags.RST:
+                for exchange, number in self._open.get(ask, ()):
+                    probe = exchange.probes[number]
+                    if exchange.port.kind is ProbeKind.SYN and seq == (probe.seq + 1) % _SEQ:
+                        exchange.hung_up = True
+                        return
+
+    def _keep_early(self, seen: _Seen, answered: Ask, from_port: bool) -> None:
+        # Without a time, the order of the file is all there is.
+        if not (from_port and seen.time_s and signal_of(seen.packet)):
+            return
+        while self._early:
+            oldest = next(iter(self._early))
+            last_s = self._early[oldest][-1].time_s
+            if len(self._early) < _REMEMBERED_REPLIES and last_s >= seen.time_s - _SWAPPED_S:
+                break
+            del self._early[oldest]
+        replies = self._early.setdefault(answered, [])
+        replies.append(seen)
+        del replies[:-_REMEMBERED_OF_ONE]
+
+    def _take_early(self, ask: Ask, probe: SeenProbe) -> None:
+        """Match the replies that the file has before this probe, and the clock after it."""
+        for reply in self._early.pop(ask, ()):
+            matched = probe.time_s <= reply.time_s <= probe.time_s + _SWAPPED_S and (
+                self._add_reply(reply, ask)
+            )
+            if matched:
+                self._heard.add(ask.source)
+
+    def _add_reply(self, seen: _Seen, answered: Ask) -> bool:
+        packet, time_s = seen.packet, seen.time_s
         signal = signal_of(packet)
-        if signal is None:
+        # An error that is delivered to somebody else than whose packet it quotes is forged or
+        # strayed: it tells that somebody saw the probe, not that it was rejected.
+        if signal is None or packet.destination != answered.source:
             return False
-        # The last probe that it can answer: that is the one whose answer it most likely is.
+        found = self._answered_try(packet, answered, time_s)
+        if found is None:
+            return False
+        exchange, number = found
+        probe = exchange.probes[number]
+        exchange.evidence.append(
+            replace(
+                evidence_of(packet, signal, exchange.port.target, time_s, number),
+                # 0: a frame that bears no time.
+                rtt_s=max(time_s - probe.time_s, 0.0) if probe.time_s and time_s else None,
+                frame_number=seen.frame_number,
+            )
+        )
+        return True
+
+    def _answered_try(
+        self, packet: Packet, answered: Ask, time_s: float
+    ) -> tuple[Exchange, int] | None:
+        """The last probe that this can answer: that is the one whose answer it most likely is."""
+        last = None
         for exchange, number in reversed(self._open.get(answered, ())):
             kind, probe = exchange.port.kind, exchange.probes[number]
-            if kind is ProbeKind.UDP or proves(kind, packet, probe.seq, probe.ack):
-                evidence = evidence_of(packet, signal, exchange.port.target, time_s, number)
-                exchange.evidence.append(
-                    replace(
-                        evidence,
-                        # 0: a frame that bears no time.
-                        rtt_s=max(time_s - probe.time_s, 0.0) if probe.time_s and time_s else None,
-                        frame_number=frame_number,
-                    )
-                )
-                return True
-        return False
+            if kind is not ProbeKind.UDP and not proves(kind, packet, probe.seq, probe.ack):
+                continue
+            if probe.time_s <= time_s:
+                return exchange, number
+            last = last or (exchange, number)
+            if probe.time_s > time_s + _SWAPPED_S:
+                break  # the clock was set, so the order of the file counts
+        return last

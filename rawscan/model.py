@@ -278,8 +278,10 @@ class Analysis:
     """What one capture file holds. `error`, and `error_offset` in bytes, are set if it could not be
     read to its end.
 
-    `own`: rawscan recorded it. `undecoded` counts, by cause, the frames that could not be
-    read; they are left out elsewhere. `first_s` and `last_s` are None if no frame bears a time.
+    `own`: rawscan recorded it, and not one packet is missing. `ports`: which were looked for.
+    `undecoded` counts, by cause, the frames that could not be read, and the carriers (tunnels,
+    later fragments) of packets that were not. `first_s` and `last_s` are None if no frame bears
+    a time.
     """
 
     path: str
@@ -297,3 +299,4 @@ class Analysis:
     undecoded: Counter[str]
     findings: tuple[Finding, ...]
     own: bool
+    ports: str = ""

@@ -2,7 +2,8 @@
 
 One row is one `Rule`. The live scan, the offline analysis, `rawscan explain` and the documentation
 all read these rows; `LOOKUP` is filled from them when this module is imported, one byte a cell.
-To change what a reply means, change its row; to add a probe kind, add its rows.
+To change what a reply means, change its row. To add a probe kind, see CONTRIBUTING.md: its rows are
+one place of several.
 """
 
 from __future__ import annotations

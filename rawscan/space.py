@@ -90,7 +90,7 @@ class PortSpace:
         """Ports in all shards together."""
         self._shard = shard or Shard(1, 1)
         self.count = self._shard.share(self.total)
-        self._permutation = Permutation(self.total, key) if self.total else None
+        self._permutation = Permutation(max(self.total, 1), key)
         self._v4_count = targets.v4.count
         self._vector = self.total < _VECTOR_LIMIT
         spans = list(islice(targets.spans(4), _MAX_SPANS + 1))
@@ -161,7 +161,6 @@ class PortSpace:
     def _split(self, ordinals: Ints) -> tuple[Ints, Ints | list[int]]:
         """Row (kind and port number) and place in the target set, for each ordinal."""
         step, first = self._shard.count, self._shard.index - 1
-        assert self._permutation is not None
         if self._vector:
             positions = (ordinals * step + first).astype(np.uint64)
             indexes = self._permutation.batch(positions).astype(np.int64)
@@ -175,7 +174,6 @@ class PortSpace:
 
     def _positions(self, rows: Ints, places: Ints | list[int], asked: Ints) -> list[int]:
         """Where in the order these (row, place) stand; `asked` chooses which of them."""
-        assert self._permutation is not None
         size = self.targets.count
         if self._vector and not isinstance(places, list):
             indexes = (rows * size + places)[asked].astype(np.uint64)

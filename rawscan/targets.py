@@ -106,7 +106,7 @@ class TargetSet:
         """A short text form: targets that, parsed, give the same set.
 
         As addresses, prefixes and ranges or, where those are more, as octet patterns. A pattern
-        may contain commas, so these belong in a file or in arguments, not in `--exclude`.
+        may contain commas, so join them by white space.
         """
         spans, patterns = self._v4.spans(), self._v4.patterns()
         as_spans: list[str] = []

@@ -34,7 +34,8 @@ _MANY_SPANS = 16
 """A pattern that is at most this many spans is bulk-built as spans, which is quicker."""
 
 _WORD = re.compile(r"(?P<newline>\n)|#[^\r\n]*|(?P<word>[^\s#\ufeff]+)")
-_EXCLUDED = re.compile(r"[^\s,]+")
+_SPACED = re.compile(r"\S+")
+_WHOLE = re.compile(r"[.].*[.].*[.]|:|[^\W\d_]")
 _NUMERIC = re.compile(r"[0-9.*,/-]+")
 _WITH_PORT = re.compile(r"(?:[^:\[\]]*|\[.*\]):[0-9*,-]*")
 _NAME_WRONG = re.compile(r"[^\w.-]")
@@ -81,12 +82,22 @@ def split_tokens(text: str, origin: str) -> Iterator[Token]:
 
 
 def split_exclude(text: str, origin: str = "--exclude") -> Iterator[Token]:
-    """The targets of `--exclude`: split at commas and white space, as in nmap.
+    """The targets of `--exclude`: split at white space, and at commas that can only part targets.
 
-    So an octet list cannot be written there, only in a file.
+    A comma parts targets where each piece by itself looks like a whole one: three dots, a colon or
+    a letter. So `10.0.0.1,10.0.0.5-9` is two targets, as in nmap, and `10.0.0.1,3` is the octet
+    list that it is as a target: no octet pattern is ever torn apart.
     """
-    for match in _EXCLUDED.finditer(text):
-        yield Token(match[0], origin, None, match.start() + 1)
+    for match in _SPACED.finditer(text):
+        word = match[0].strip(",")  # as in `10.0.0.1, 10.0.0.2`
+        column = match.start() + match[0].index(word) + 1
+        pieces = word.split(",")
+        if not all(_WHOLE.search(piece) for piece in pieces if piece):
+            pieces = [word]
+        for piece in pieces:
+            if piece:
+                yield Token(piece, origin, None, column)
+            column += len(piece) + 1
 
 
 @dataclass(slots=True)

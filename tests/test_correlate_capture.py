@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from rawscan.correlate import (
+    _REMEMBERED_FLOWS,
+    _REMEMBERED_OF_ONE,
+    _REMEMBERED_REPLIES,
     CaptureCorrelator,
 )
 from rawscan.model import (
     Flags,
     IPAddress,
     Packet,
+    Tcp,
 )
 from rawscan.ports import PortSpec, parse_ports
 from tests.packets import (
@@ -173,9 +179,127 @@ def test_udp() -> None:
     assert Capture(udp(ME, 40000, TARGET, 562), udp(TARGET, 562, ME, 40000)).story == []
 
 
-def test_only_what_was_on_its_way_to_a_source_is_heard() -> None:
+def test_only_an_answer_to_a_source_is_heard() -> None:
     capture = Capture(syn(100))
     assert not capture.correlator.hears(ME)
+    # Somebody talks to the prober, as in a capture of what comes in: no answer, so no proof.
     capture.correlator.add(tcp(STRANGER, 80, ME, 5000, S | A), 200.0, 2)
+    assert not capture.correlator.hears(ME)
+    capture.correlator.add(back(A, 7), 201.0, 3)
     assert capture.correlator.hears(ME)
     assert not capture.correlator.hears(STRANGER)
+
+
+def test_an_icmp_error_that_quotes_a_packet_of_the_source_is_heard() -> None:
+    sent = udp(ME, 5353, STRANGER, 53)
+    assert Capture(sent, icmp(ROUTER, ME, sent)).correlator.hears(ME)
+    # Nobody has seen that packet; and here somebody else is told of it.
+    assert not Capture(icmp(ROUTER, ME, sent)).correlator.hears(ME)
+    assert not Capture(sent, icmp(ROUTER, STRANGER, sent)).correlator.hears(ME)
+
+
+def test_what_a_host_says_to_itself_proves_nothing_but_on_loopback() -> None:
+    sent = udp(ME, 5353, STRANGER, 53)
+    assert not Capture(sent, icmp(ME, ME, sent, 3, 1)).correlator.hears(ME)
+    mirror = udp(ME, 53, ME, 53)
+    assert not Capture(mirror, mirror).correlator.hears(ME)
+    local = udp(ME, 5353, ME, 53)
+    assert Capture(local, icmp(ME, ME, local, 3, 3)).correlator.hears(ME)
+
+
+def test_memory_of_who_said_what_is_bounded() -> None:
+    capture = Capture()
+    old, new = udp(ME, 5353, STRANGER, 53), udp(ME, 5354, STRANGER, 53)
+    for number in range(_REMEMBERED_FLOWS + 1):
+        flow = udp(ME, number % 65536, TARGET if number < 65536 else ROUTER, 53)
+        capture.correlator.add(old if number == 0 else flow, 100.0, number + 1)
+    capture.correlator.add(new, 100.0, 0)
+    capture.correlator.add(udp(STRANGER, 53, ME, 5353), 100.0, 0)
+    assert not capture.correlator.hears(ME)
+    capture.correlator.add(udp(STRANGER, 53, ME, 5354), 100.0, 0)
+    assert capture.correlator.hears(ME)
+
+
+def test_an_error_delivered_to_somebody_else_is_no_evidence() -> None:
+    capture = Capture(syn(100), icmp(TARGET, STRANGER, syn(100)))
+    assert (capture.taken, capture.story) == ([True, False], [("10.56.1.1", "syn", [1], [])])
+
+
+def at(*packets: tuple[float, Packet]) -> Capture:
+    """A capture with these times, in the order of its file."""
+    capture = Capture()
+    for number, (time_s, packet) in enumerate(packets, start=1):
+        capture.correlator.add(packet, time_s, number)
+    return capture
+
+
+def test_file_order_swapped_and_time_right() -> None:
+    capture = at((5.001, back(S | A, 101)), (5.0, syn(100)))
+    assert capture.story == [("10.56.1.1", "syn", [2], [("syn-ack", 0, 1)])]
+    (exchange,) = capture.correlator.exchanges
+    assert exchange.evidence[0].rtt_s == pytest.approx(0.001)
+    assert capture.correlator.hears(ME)
+    probe = udp(ME, 40000, TARGET, 561)
+    for reply, said in (
+        (udp(TARGET, 561, ME, 40000), "udp"),
+        (icmp(ROUTER, ME, probe), "icmp:3/13"),
+    ):
+        story = at((5.001, reply), (5.0, probe), (6.0, probe)).story
+        assert story == [("10.56.1.1", "udp", [2, 3], [(said, 0, 1)])]
+
+
+@pytest.mark.parametrize(
+    ("reply_s", "probe_s"),
+    [(5.0, 5.001), (6.1, 5.0), (0.0, 0.0)],
+    ids=["before", "late", "no time"],
+)
+def test_what_stands_before_the_probe_and_is_not_its_answer(reply_s: float, probe_s: float) -> None:
+    story = at((reply_s, back(S | A, 101)), (probe_s, syn(100))).story
+    assert story == [("10.56.1.1", "syn", [2], [])]
+
+
+def test_replies_are_not_kept_for_long_nor_in_any_number() -> None:
+    early = (5.0, back(S | A, 101))
+    others = [(5.0, back(S | A, 101, sport=n)) for n in range(_REMEMBERED_REPLIES)]
+    assert at(early, *others[1:], (5.0, syn(100))).story[0][3] != []
+    assert at(early, *others, (5.0, syn(100))).story[0][3] == []
+    same = [(5.0, back(S | A, 7))] * _REMEMBERED_OF_ONE
+    assert at(early, *same[1:], (5.0, syn(100))).story[0][3] != []
+    assert at(early, *same, (5.0, syn(100))).story[0][3] == []
+    assert at(early, (6.1, back(S | A, 9, sport=9)), (5.0, syn(100))).story[0][3] == []
+
+
+def test_a_reply_answers_the_last_try_before_it_by_the_clock() -> None:
+    capture = at((1.0, syn(100)), (3.0, syn(100)), (2.0, back(R | A, 101)), (4.0, back(S | A, 101)))
+    story = [("10.56.1.1", "syn", [1, 2], [("rst", 0, 3), ("syn-ack", 1, 4)])]
+    assert capture.story == story
+    # A clock that was set back leaves the order of the file.
+    back_then = at((10.0, syn(100)), (12.0, syn(100)), (2.0, back(R | A, 101)))
+    assert back_then.story == [("10.56.1.1", "syn", [1, 2], [("rst", 1, 3)])]
+
+
+def hang_up(seq: int = 101, window: int | None = 0, flags: Flags = R) -> Packet:
+    packet = tcp(ME, 40000, TARGET, 561, flags, seq)
+    assert isinstance(packet.body, Tcp)
+    return replace(packet, body=replace(packet.body, window=window))
+
+
+@pytest.mark.parametrize(
+    ("packets", "missed"),
+    [
+        ((syn(100), hang_up()), True),
+        ((syn(100), hang_up(window=None)), True),
+        ((syn(0xFFFF_FFFF), hang_up(0)), True),
+        ((syn(100), syn(300), hang_up(101)), True),
+        ((syn(100), back(S | A, 101), hang_up()), False),
+        ((syn(100), back(A, 101), hang_up()), False),
+        ((syn(100), hang_up(100)), False),
+        ((syn(100), hang_up(102)), False),
+        ((syn(100), hang_up(window=1024)), False),
+        ((syn(100), hang_up(flags=A)), False),
+        ((syn(100), icmp(ROUTER, ME, syn(100)), hang_up()), True),
+    ],
+)
+def test_who_hangs_up_had_an_answer(packets: tuple[Packet, ...], missed: bool) -> None:
+    (exchange,) = Capture(*packets).correlator.exchanges
+    assert exchange.missed_an_answer == missed

@@ -193,6 +193,46 @@ def test_words_of_an_exclude_list() -> None:
     ]
 
 
+EXCLUDES = {
+    # nmap's style: commas between whole targets
+    "10.0.0.1,10.0.0.5-9": ["10.0.0.1", "10.0.0.5-9"],
+    "10.0.0.0/24,fd00::/64,printer,10.0.0.1-10.0.1.5": [
+        "10.0.0.0/24", "fd00::/64", "printer", "10.0.0.1-10.0.1.5",
+    ],
+    "10.0.0.*,10.1-2.0.7": ["10.0.0.*", "10.1-2.0.7"],
+    # a target's commas
+    "10.0.0.1,3": ["10.0.0.1,3"],
+    "10.0,1.*.5,7-9": ["10.0,1.*.5,7-9"],
+    # the same, apart
+    "10.0.0.1,3 10.0.0.7": ["10.0.0.1,3", "10.0.0.7"],
+    " ,10.0.0.1,3, ::1 , ": ["10.0.0.1,3", "::1"],
+    # neither: left whole, to be refused as a target would be
+    "10.0.0.1,3,10.0.0.7": ["10.0.0.1,3,10.0.0.7"],
+    "10.0.0.1,10": ["10.0.0.1,10"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text", EXCLUDES)
+def test_commas_of_an_exclude_part_whole_targets_only(text: str) -> None:
+    assert [token.text for token in split_exclude(text)] == EXCLUDES[text]
+
+
+OCTET = st.lists(
+    st.one_of(
+        st.integers(0, 255).map(str),
+        st.tuples(st.integers(0, 99), st.integers(100, 255)).map("{0[0]}-{0[1]}".format),
+        st.sampled_from(["*", "-", "9-", "-9"]),
+    ),
+    min_size=1,
+    max_size=3,
+).map(",".join)
+
+
+@given(st.lists(OCTET, min_size=4, max_size=4).map(".".join))
+def test_an_exclude_means_what_the_same_target_means(text: str) -> None:
+    assert TargetSet.parse(split_exclude(text)) == parse(text)
+
+
 @given(st.text(alphabet="ab,.# \t\n"))
 def test_words_stand_where_they_say(text: str) -> None:
     tokens = list(split_tokens(text, "f"))

@@ -23,7 +23,7 @@ LATEST_S = 253_402_300_800
 
 _T = TypeVar("_T")
 _WORST_S = 1.000000001
-_WORST_DROPS = 2**64 - 1
+_WORST_COUNT = 2**64 - 1
 _RFC3339 = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?Z", re.ASCII)
 
 
@@ -36,6 +36,8 @@ class SectionNote:
     died) but `drops` frames that the kernel dropped,
     the first of them before `dropped_s`. `complete` says that the scan came to its
     end. `ports` is the port spec that was asked, "" when it is not known or did not fit.
+    `packets` is how many the section holds, None as long as `until_s` is: the note outlives
+    editcap and a filtering tshark, and so tells a section that has lost some.
     """
 
     version: str
@@ -45,6 +47,7 @@ class SectionNote:
     complete: bool = False
     drops: int = 0
     dropped_s: float | None = None
+    packets: int | None = None
     probes: tuple[str, ...] = ()
     ports: str = ""
 
@@ -56,7 +59,12 @@ class SectionNote:
         """
         for note in (self, replace(self, ports="")):
             widest = replace(
-                note, until_s=_WORST_S, complete=False, drops=_WORST_DROPS, dropped_s=_WORST_S
+                note,
+                until_s=_WORST_S,
+                complete=False,
+                drops=_WORST_COUNT,
+                dropped_s=_WORST_S,
+                packets=_WORST_COUNT,
             )
             if len(widest._json()) <= width:
                 return note._json().ljust(width)
@@ -74,6 +82,7 @@ class SectionNote:
             "complete": self.complete,
             "drops": self.drops,
             "dropped": _rfc3339(self.dropped_s),
+            "packets": self.packets,
             "probes": self.probes,
             "ports": self.ports,
         }
@@ -84,7 +93,7 @@ class SectionNote:
         """The note in a section comment, or None when this is somebody else's comment.
 
         Unknown fields are passed over. A field that a promise hangs on (`directions`, `until`,
-        `complete`, `drops`) must be there and make sense: half a note is no note.
+        `complete`, `drops`, `packets`) must be there and make sense: half a note is no note.
         """
         # The first character is looked at so that a foreign comment costs no JSON parsing.
         if not comment.startswith(b'{"rawscan":'):
@@ -97,17 +106,19 @@ class SectionNote:
 
     @classmethod
     def _from_fields(cls, fields: dict[str, Any]) -> SectionNote:
-        drops, probes = fields["drops"], fields.get("probes", [])
-        if isinstance(drops, bool) or _of(int, drops) < 0:
-            raise ValueError("drops is a count")
+        packets, probes = fields["packets"], fields.get("probes", [])
+        until_s = _seconds(fields["until"])
+        if (packets is None) != (until_s is None):
+            raise ValueError("what is promised until then is promised of so many packets")
         return cls(
             version=_of(str, fields["rawscan"]),
             directions=_of(str, fields["directions"]),
             since_s=_seconds(fields.get("since")),
-            until_s=_seconds(fields["until"]),
+            until_s=until_s,
             complete=_of(bool, fields["complete"]),
-            drops=drops,
+            drops=_count(fields["drops"]),
             dropped_s=_seconds(fields.get("dropped")),
+            packets=None if packets is None else _count(packets),
             probes=tuple(_of(str, probe) for probe in _of(list, probes)),
             ports=_of(str, fields.get("ports", "")),
         )
@@ -143,6 +154,12 @@ def _seconds(text: str | None) -> float | None:
     whole = datetime.fromisoformat(match[1]).replace(tzinfo=UTC)
     fraction_ns = int((match[2] or "").ljust(9, "0"))
     return (int(whole.timestamp()) * NS_PER_S + fraction_ns) / NS_PER_S
+
+
+def _count(value: Any) -> int:
+    if isinstance(value, bool) or _of(int, value) < 0:
+        raise ValueError(f"{value!r} is no count")
+    return int(value)
 
 
 def _of(kind: type[_T], value: Any) -> _T:

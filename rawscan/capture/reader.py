@@ -7,7 +7,7 @@ read is said in `CaptureReader.error`. Only a file that is no capture at all rai
 from __future__ import annotations
 
 import gzip
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from shlex import quote
 from types import TracebackType
@@ -16,6 +16,7 @@ from typing import BinaryIO, Final, Literal, Protocol, Self
 from rawscan.capture import pcap, pcapng
 from rawscan.capture.note import SectionNote
 from rawscan.capture.source import CutShortError, Source
+from rawscan.capture.waiting import StoppedError, WaitingStream, open_patiently, waits
 from rawscan.errors import CaptureError
 from rawscan.model import Frame
 
@@ -54,7 +55,8 @@ class CaptureReader:
     entry for each pcapng section (None where rawscan left no note) and none for pcap; `packets`
     counts the frames given out, `bytes` their lengths on the wire. `error` says where (`offset`
     in bytes, of the unpacked file if it is gzip) and why reading stopped before the file's end;
-    `truncated` that this was because the file is cut short.
+    `truncated` that this was because the file is cut short; `stopped`, which is no error, that
+    `stop()` ended the wait for more.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class CaptureReader:
         self.packets = 0
         self.bytes = 0
         self.truncated = False
+        self.stopped = False
         self.error: CaptureError | None = None
         self._owned = owned
         self._frames = self._counted(parser.frames())
@@ -85,6 +88,8 @@ class CaptureReader:
                 self.packets += 1
                 self.bytes += frame.original_bytes
                 yield frame
+        except StoppedError:
+            self.stopped = True
         except CaptureError as error:
             self.error = error
             self.truncated = isinstance(error, CutShortError)
@@ -109,30 +114,40 @@ class CaptureReader:
         self.close()
 
 
-def open_capture(source: Path | BinaryIO, *, name: str | None = None) -> CaptureReader:
+def open_capture(
+    source: Path | BinaryIO,
+    *,
+    name: str | None = None,
+    stop: Callable[[], bool] | None = None,
+) -> CaptureReader:
     """Open a pcap or pcapng file, plain or gzip; told apart by content, not by name.
 
     A stream (standard input) is read from where it is, need not be seekable, and is left open.
-    `name` is what messages call it. Raises `CaptureError` for what is no capture.
+    `name` is what messages call it. While a pipe is quiet, `stop` is asked whether to go on; what
+    the stream has buffered itself is then passed over. Raises `CaptureError` for what is no
+    capture, of the kind `StoppedError` if it was stopped before that could be told.
     """
     if not isinstance(source, Path):
-        return _open_stream(source, name or str(getattr(source, "name", "stream")), None)
+        return _open_stream(source, name or str(getattr(source, "name", "stream")), None, stop)
     name = name or str(source)
     try:
-        stream = source.open("rb")
+        stream = source.open("rb") if stop is None else open_patiently(source)
     except IsADirectoryError:
         raise CaptureError(f"{name}: is a directory; name the capture files in it") from None
     except OSError as error:
         raise CaptureError(f"{name}: cannot be opened: {error.strerror}") from error
     try:
-        return _open_stream(stream, name, stream)
+        return _open_stream(stream, name, stream, stop)
     except BaseException:
         stream.close()
         raise
 
 
-def _open_stream(stream: BinaryIO, name: str, owned: BinaryIO | None) -> CaptureReader:
-    source = Source(stream, name)
+def _open_stream(
+    stream: BinaryIO, name: str, owned: BinaryIO | None, stop: Callable[[], bool] | None
+) -> CaptureReader:
+    live = stop is not None and waits(stream)
+    source = Source(WaitingStream(stream, name, stop) if live and stop else stream, name)
     if not source.more():
         raise CaptureError(f"{name}: is empty (0 bytes); {_EXPECTED}", offset=0)
     source.need(_SNIFF_BYTES)

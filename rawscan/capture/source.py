@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Callable
 from typing import BinaryIO
 
+from rawscan.capture.waiting import WaitingStream
 from rawscan.errors import CaptureError
 
 CHUNK_BYTES = 1 << 20
@@ -31,7 +32,12 @@ class Source:
     The parsers index `data` themselves, since a call for each field would cost more than parsing.
     """
 
-    def __init__(self, stream: BinaryIO | io.BufferedIOBase, name: str, unit: str = "byte") -> None:
+    def __init__(
+        self,
+        stream: BinaryIO | io.BufferedIOBase | WaitingStream,
+        name: str,
+        unit: str = "byte",
+    ) -> None:
         # read1 hands over what is there. read would wait for a whole chunk of a live pipe, and
         # lose what a damaged gzip gave before its damage.
         self._read: Callable[[int], bytes] = getattr(stream, "read1", stream.read)

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Literal, Self
 
+from rawscan import __version__
 from rawscan.capture.note import NOTE_BYTES, SectionNote, to_ns
 from rawscan.errors import CaptureError
 from rawscan.model import Frame
@@ -58,7 +59,7 @@ class PcapngWriter:
     ) -> None:
         self.path = path
         self.linktype = linktype
-        self.note = SectionNote(_version(), since_s=now_s, ports=ports, probes=tuple(probes))
+        self.note = SectionNote(__version__, since_s=now_s, ports=ports, probes=tuple(probes))
         self._snaplen = snaplen
         header, self._note_offset = _section_header(self.note)
         header += _interface_description(linktype, interface, snaplen)
@@ -71,6 +72,7 @@ class PcapngWriter:
         self._seekable = self._file.seekable()
         self._pending = bytearray(header)
         self._written_bytes = 0
+        self._packets = 0
         self.flush()
 
     def write(self, frame: Frame, direction: Direction) -> None:
@@ -98,6 +100,7 @@ class PcapngWriter:
                 length.to_bytes(4, "little"),
             )
         )
+        self._packets += 1
         if len(self._pending) >= _FLUSH_BYTES:
             self.flush()
 
@@ -123,12 +126,18 @@ class PcapngWriter:
         """Say how far the recording goes: patch the note in place. A pipe is left as it is.
 
         `until_s` promises that every frame up to then is in the file, but for `drops`, the
-        first of which was noticed at `dropped_s`.
+        first of which was noticed at `dropped_s`. The promise is for the frames written so far:
+        a reader believes it only of a file that holds exactly as many.
         """
         # Packets first: the note must never promise what is not in the file yet.
         self.flush()
         self.note = replace(
-            self.note, until_s=until_s, complete=complete, drops=drops, dropped_s=dropped_s
+            self.note,
+            until_s=until_s,
+            complete=complete,
+            drops=drops,
+            dropped_s=dropped_s,
+            packets=self._packets,
         )
         if not self._seekable:
             return
@@ -179,15 +188,6 @@ class PcapngWriter:
     ) -> None:
         """Close; unless `close` or `mark` said otherwise, the note says incomplete."""
         self.close()
-
-
-def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("rawscan")
-    except PackageNotFoundError:
-        return "unknown"
 
 
 def _option(code: int, value: bytes) -> bytes:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from math import isfinite
 from pathlib import Path
 from types import FrameType
+from typing import Any, BinaryIO
 
 import click
 
-from rawscan.output.files import JsonLines, Sink, check_output, open_output
+from rawscan.output.files import JsonLines, Sink, check_apart, check_output, open_output
 from rawscan.output.records import Record
 from rawscan.output.table import Rows, plain_table, port_table
 from rawscan.ports import PortSpec, builtin_service, parse_ports
@@ -40,6 +42,19 @@ json_option = click.option(
 )
 
 
+class Finite(click.FloatRange):
+    """A number in a range, not `inf`, and not `nan`, for which click's comparisons are no bar."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Parse it, or fail with what would be right."""
+        number = float(super().convert(value, param, ctx))
+        if not isfinite(number):
+            self.fail(f"{value!r} is no number to count with", param, ctx)
+        return number
+
+
 def service_port(name: str, protocol: str) -> int | None:
     """Port of a service, by this system's list of services or else by the built-in one."""
     try:
@@ -64,17 +79,33 @@ def warn(message: str) -> None:
     click.echo(f"rawscan: {message}", err=True)
 
 
-def check_outputs(paths: Sequence[Path]) -> None:
-    """Raise `UsageError` for a bad `-o` before a good one, or a recording, is overwritten."""
+def check_outputs(
+    paths: Sequence[Path],
+    inputs: Iterable[Path | BinaryIO] = (),
+    recording: Path | None = None,
+) -> None:
+    """Raise `UsageError` for an `-o` that is wrong, or whose file is an input or another output.
+
+    Before anything is opened: no earlier result, capture or list is lost to a mistake.
+    """
     for path in paths:
         check_output(path)
+    written = [("-o", path) for path in paths]
+    if recording is not None:
+        written.append(("--write-pcap", recording))
+    check_apart(written, inputs)
 
 
 class Results:
-    """Where this run's records go: every `-o`, and standard output as JSON Lines or as a table."""
+    """Where this run's records go: every `-o`, and standard output as JSON Lines or as a table.
 
-    def __init__(self, outputs: Sequence[Path], as_json: bool) -> None:
-        check_outputs(outputs)
+    `inputs` are the files that are still to be read; no `-o` may be one of them.
+    """
+
+    def __init__(
+        self, outputs: Sequence[Path], as_json: bool, inputs: Iterable[Path | BinaryIO] = ()
+    ) -> None:
+        check_outputs(outputs, inputs)
         self._sinks: list[Sink] = [open_output(path) for path in outputs]
         if as_json:
             self._sinks.append(JsonLines(sys.stdout))

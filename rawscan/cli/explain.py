@@ -2,36 +2,45 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
 
 import click
 
 from rawscan.errors import UsageError
-from rawscan.model import State
+from rawscan.model import ProbeKind, ReplyKind, Signal, State
 from rawscan.output.rules import rule_table, rule_text
 from rawscan.rules import BY_ID, RULES, Rule, rules_for_state, rules_for_word
 
 STATES = [state.value for state in State]
+PLAIN = [str(Signal(kind)) for kind in ReplyKind if kind < ReplyKind.ICMP]
+_ICMP = re.compile(r"(icmp6?)(?::(\*|[0-9]{1,3})(?:/(\*|[0-9]{1,3}))?)?")
 
 
 @click.command("explain", short_help="Explain a state, a rule, or show the whole rule table.")
-@click.argument("what", required=False, metavar="[STATE | RULE | REASON]")
-@click.option("--probe", type=click.Choice(["syn", "udp", "ack"]), help="Rules for this probe.")
+@click.argument("what", required=False, metavar="[STATE | RULE | REASON | REPLY]")
+@click.option(
+    "--probe",
+    type=click.Choice([kind.value for kind in ProbeKind], case_sensitive=False),
+    help="Rules for this probe.",
+)
 @click.option("--reply", metavar="R", help="Rules for this reply: rst, silence, icmp:3/13.")
 def command(what: str | None, probe: str | None, reply: str | None) -> int:
-    """Explain a state (filtered), a rule (syn-rst), a reason (reset), or show the whole table."""
+    """Explain a state (filtered), a rule (syn-rst), a reason (reset), a reply (icmp:3/13), or
+    show the whole table.
+    """
     rules = _chosen(what)
     rules = [rule for rule in rules if probe in (None, rule.probe.value)]
     if reply is not None:
-        rules = [rule for rule in rules if rule.matches(reply)]
-    if not rules:
-        raise UsageError(
-            f"no rule speaks of {' '.join(filter(None, (what, probe, reply)))}: such a reply gives "
-            "no verdict and is kept as a hint"
-        )
+        replied = _reply(reply)
+        if replied is None:
+            raise UsageError(f"--reply {reply!r} is no reply; replies are {_replies()}")
+        rules = [rule for rule in rules if rule.matches(replied)]
     width = None if sys.stdout.isatty() else 160
-    if len(rules) == 1 or (what in BY_ID):
+    if not rules:
+        _say_none(what, probe, reply)
+    elif len(rules) == 1:
         rule_text(rules[0], sys.stdout, width)
     else:
         rule_table(rules, sys.stdout, width)
@@ -41,12 +50,49 @@ def command(what: str | None, probe: str | None, reply: str | None) -> int:
 def _chosen(what: str | None) -> Sequence[Rule]:
     if what is None:
         return RULES
-    if what in BY_ID:
-        return [BY_ID[what]]
-    found = rules_for_state(State(what)) if what in STATES else rules_for_word(what)
-    if not found:
+    word = what.lower()
+    if word in BY_ID:
+        return [BY_ID[word]]
+    if word in STATES:
+        return rules_for_state(State(word))
+    found, replied = rules_for_word(word), _reply(word)
+    if found:
+        return found
+    if replied is None:
         raise UsageError(
-            f"{what!r} is no state ({', '.join(STATES)}), no rule and no reason; "
-            "`rawscan explain` lists them all"
+            f"{what!r} is no state ({', '.join(STATES)}), no rule, no reason and no reply "
+            f"({_replies()}); `rawscan explain` lists them all"
         )
-    return found
+    return [rule for rule in RULES if rule.matches(replied)]
+
+
+def _reply(text: str) -> str | None:
+    """`text` as `Rule.matches` takes it; None if no reply is written so."""
+    text = text.lower()
+    match = _ICMP.fullmatch(text)
+    if not match:
+        return text if text in PLAIN else None
+    name, *numbers = match.groups(default="*")
+    if any(number != "*" and int(number) > 255 for number in numbers):  # one octet each: RFC 792
+        return None
+    type_, code = (number if number == "*" else str(int(number)) for number in numbers)
+    return f"{name}:{type_}/{code}"
+
+
+def _replies() -> str:
+    return f"{', '.join(PLAIN)}, icmp:TYPE/CODE and icmp6:TYPE/CODE with numbers up to 255"
+
+
+def _say_none(what: str | None, probe: str | None, reply: str | None) -> None:
+    """Tell a reply that has no meaning anywhere from rules that do not go together."""
+    asked = " ".join(filter(None, (what, probe, reply)))
+    replied = _reply(reply or what or "")
+    spoken_of = replied is not None and any(
+        rule.matches(replied) and probe in (None, rule.probe.value) for rule in RULES
+    )
+    if replied is not None and not spoken_of:
+        click.echo(
+            f"no rule speaks of {asked}: such a reply gives no verdict and is kept as a hint"
+        )
+    else:
+        click.echo(f"no rule is about all of {asked}; `rawscan explain` lists what there is")

@@ -59,8 +59,11 @@ def show() -> None:
 def shell(host: str) -> int:
     """Build the lab and open a shell on HOST (the scanner); it goes when the shell ends."""
     from rawscan.lab.build import Lab
+    from rawscan.lab.plan import BASIC
 
-    with Lab.up() as lab:
+    if host not in BASIC.namespaces():
+        raise UsageError(f"the lab has no host {host!r}; it has {', '.join(BASIC.namespaces())}")
+    with Lab.up(BASIC) as lab:
         click.echo(
             f"rawscan: on {host}; scan 10.56.1.0/24 or fd56:1::11, and `exit` takes the lab down",
             err=True,

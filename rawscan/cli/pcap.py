@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
 from rawscan.cli.common import (
+    Finite,
     Results,
     interruptible,
     json_option,
     output_option,
-    ports_option,
     read_ports,
     say,
     warn,
@@ -24,18 +26,28 @@ from rawscan.output.records import capture_record, finding_record
 
 if TYPE_CHECKING:
     from rawscan.model import Analysis
+    from rawscan.ports import PortSpec
+
+Source = Path | BinaryIO | CaptureError
+"""What is to be read, or what is wrong with it."""
 
 _ENDINGS = (".pcap", ".pcapng", ".cap", ".pcap.gz", ".pcapng.gz")
 
 
 @click.command("pcap", short_help="Read captures and reach the same verdicts by the same rules.")
 @click.argument("files", nargs=-1, required=True, metavar="FILE|DIR...")
-@ports_option
+@click.option(
+    "-p",
+    "--ports",
+    metavar="PORTS",
+    help="Ports: 561, 1-1024, T:80,U:53,monitor. Default: those that a recording of rawscan's says"
+    " it asked, 561 in other captures.",
+)
 @output_option
 @json_option
 @click.option(
     "--silence-wait",
-    type=click.FloatRange(min=0),
+    type=Finite(min=0),
     metavar="SECONDS",
     help="How long a capture must go on after a probe for silence to count (20);"
     " rawscan's own recordings say it themselves.",
@@ -46,58 +58,122 @@ def command(**options: Any) -> int:
     Verdicts are those of a live scan, by the same rules. Silence is a verdict only where the
     capture could have held an answer, and `unknown` elsewhere.
     """
-    from rawscan.analysis import analyse
-
-    ports = read_ports(options["ports"])
-    results = Results(options["outputs"], options["as_json"])
-    code = 0
+    ports = None if options["ports"] is None else read_ports(options["ports"])
     with interruptible() as stop:
+        sources = list(_sources(options["files"], stop))
+        named = [source for source in sources if not isinstance(source, CaptureError)]
+        results = Results(options["outputs"], options["as_json"], named)
+        told = _Told()
         try:
-            for source in _sources(options["files"]):
-                try:
-                    if isinstance(source, Path) and source.is_dir():
-                        raise CaptureError(
-                            f"{source}: holds no file that ends in {' '.join(_ENDINGS)}"
-                        )
-                    found = analyse(
-                        source, ports, silence_wait_s=options["silence_wait"], stop=stop
-                    )
-                except CaptureError as error:
-                    warn(str(error))
-                    code = 1
-                    continue
-                _write(found, results)
-                if found.error:
-                    warn(f"{found.error}; the results up to there stand")
-                    code = 1
-                if stop():
-                    warn("interrupted: the rest of the captures was not read")
-                    code = INTERRUPTED
-                    break
+            code = _read_all(sources, results, told, ports, options["silence_wait"], stop)
         finally:
             results.close()
     results.print_table()
     if results.rows.counts:
         say(f"rawscan: {results.rows}")
     elif not options["as_json"] and not code:
-        warn(f"nobody probed {ports} in what was read; --json shows what was counted")
+        warn(told.why_nothing())
     return code
 
 
-def _sources(names: tuple[str, ...]) -> Iterator[Path | BinaryIO]:
+def _read_all(
+    sources: Sequence[Source],
+    results: Results,
+    told: _Told,
+    ports: PortSpec | None,
+    silence_wait_s: float | None,
+    stop: Callable[[], bool],
+) -> int:
+    """Read one source after the other, whatever is wrong with some; gives the exit code."""
+    from rawscan.analysis import analyse
+    from rawscan.capture.waiting import StoppedError
+
+    code = 0
+    for source in sources:
+        if stop():
+            break
+        try:
+            if isinstance(source, CaptureError):
+                raise source
+            found = analyse(source, ports, silence_wait_s=silence_wait_s, stop=stop)
+        except StoppedError:
+            break
+        except CaptureError as error:
+            warn(str(error))
+            code = 1
+            continue
+        told.add(found)
+        _write(found, results)
+        if found.error:
+            warn(f"{found.error}; the results up to there stand")
+            code = 1
+    if stop():
+        warn("interrupted: the rest of the captures was not read")
+        return INTERRUPTED
+    return code
+
+
+class _Told:
+    """What was read, for when nobody probed anything in it."""
+
+    def __init__(self) -> None:
+        self._ports: dict[str, None] = {}
+        self._matched = 0
+        self._undecoded: Counter[str] = Counter()
+
+    def add(self, found: Analysis) -> None:
+        """Take one more file into account."""
+        self._ports[found.ports] = None
+        self._matched += found.matched
+        self._undecoded += found.undecoded
+
+    def why_nothing(self) -> str:
+        """Say that there was no probe, and what may be the reason."""
+        ports = " and ".join(self._ports) or "any port"
+        if self._matched:
+            text = (
+                f"no SYN, UDP or ACK probe of {ports} was seen"
+                f" ({self._matched} frames have to do with them)"
+            )
+        else:
+            text = f"nobody probed {ports} in what was read"
+        if self._undecoded:
+            causes = ", ".join(f"{cause}: {n}" for cause, n in self._undecoded.most_common())
+            text += f"; {self._undecoded.total()} frames could not be looked into ({causes})"
+        return f"{text}; --json shows what was counted"
+
+
+def _sources(names: Sequence[str], stop: Callable[[], bool]) -> Iterator[Source]:
     """Files as named, the captures in directories by name, and standard input for `-`.
 
-    A directory that holds no capture comes as itself.
+    What is wrong with a directory comes in its place, as the error that it is.
     """
     for name in names:
         path = Path(name)
         if name == "-":
             yield sys.stdin.buffer
         elif path.is_dir():
-            found = (p for p in path.rglob("*") if p.name.endswith(_ENDINGS) and p.is_file())
-            yield from sorted(found) or [path]
+            yield from _captures_in(path, stop)
         else:
             yield path
+
+
+def _captures_in(directory: Path, stop: Callable[[], bool]) -> Iterator[Path | CaptureError]:
+    found: list[Path] = []
+    failures: list[OSError] = []
+    for folder, _, names in os.walk(directory, onerror=failures.append):
+        if stop():  # the tree may be a whole system's
+            return
+        for path in (Path(folder, name) for name in names if name.endswith(_ENDINGS)):
+            try:
+                found += [path] if path.is_file() else []
+            except OSError as error:
+                failures.append(error)
+    for failure in failures:
+        yield CaptureError(f"{failure.filename}: cannot be looked into: {failure.strerror}")
+    yield from sorted(found)
+    if not found and not failures:
+        yield CaptureError(f"{directory}: holds no file that ends in {' '.join(_ENDINGS)}")
 
 
 def _write(found: Analysis, results: Results) -> None:

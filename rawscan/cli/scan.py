@@ -9,12 +9,13 @@ from contextlib import contextmanager, suppress
 from ipaddress import ip_address
 from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
 from rawscan import __version__
 from rawscan.cli.common import (
+    Finite,
     Results,
     check_outputs,
     interruptible,
@@ -84,13 +85,19 @@ class Rate(click.ParamType[float]):
 )
 @click.option(
     "--confidence",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    type=Finite(0, 1, min_open=True, max_open=True),
     default=0.9999,
     show_default=True,
     metavar="P",
     help="Retry silence until lost packets are less likely than 1 - P.",
 )
-@click.option("--exclude", multiple=True, metavar="SPEC", help="Leave these targets out.")
+@click.option(
+    "--exclude",
+    multiple=True,
+    metavar="SPEC",
+    help="Leave these targets out: written as TARGET, parted by spaces, or by commas where each"
+    " part is a whole target.",
+)
 @click.option(
     "--exclude-file",
     multiple=True,
@@ -122,12 +129,16 @@ class Rate(click.ParamType[float]):
     help="How to send: rawip goes every way, packet and xdp are fast on Ethernet, scapy is"
     " portable; auto chooses rawip or packet.",
 )
-@click.option("--shard", metavar="I/N", help="Scan only part I of N; all parts are the whole.")
+@click.option(
+    "--shard",
+    metavar="I/N",
+    help="Scan only part I of N; all parts of one --seed are the whole.",
+)
 @click.option(
     "--seed",
     type=int,
     metavar="N",
-    help="Make tokens repeatable, for tests: they can then be forged.",
+    help="Make order and tokens repeatable; replies can be forged by who guesses N.",
 )
 def command(**options: Any) -> int:
     """Probe ports and say which state they are in, and why.
@@ -150,7 +161,7 @@ def command(**options: Any) -> int:
         source_ip=_source_ip(options["source_ip"], targets),
         udp_payload=_payload(options["udp_payload"]),
         seed=options["seed"],
-        shard=Shard.parse(options["shard"]) if options["shard"] else Shard(),
+        shard=_shard(options),
         record_to=options["write_pcap"],
     )
     if request.count == 0:
@@ -159,7 +170,7 @@ def command(**options: Any) -> int:
         check_interface(request.interface)
     if request.source_ip:
         check_source(request.source_ip)
-    check_outputs(options["outputs"])
+    check_outputs(options["outputs"], _read_from(options), options["write_pcap"])
     return _scan(request, options)
 
 
@@ -183,6 +194,9 @@ def _scan(request: Request, options: dict[str, Any]) -> int:
     _say_summary(summary, results)
     for why, times in scan.counters.not_sent.most_common(3):
         warn(f"{why} ({times} probes not sent)")
+    if scan.error is not None:
+        warn(f"{scan.error}; the scan ended there and its results are incomplete")
+        return 1
     if not scan.complete:
         warn("interrupted: the results are incomplete; what was still open is `unknown`")
         return INTERRUPTED
@@ -210,6 +224,13 @@ def _targets(options: dict[str, Any]) -> TargetSet:
     return targets
 
 
+def _read_from(options: dict[str, Any]) -> list[Path | BinaryIO]:
+    """The files that this command line names to be read."""
+    files = [file.buffer for file in (*options["lists"], *options["exclude_file"])]
+    form, _, name = (options["udp_payload"] or "").partition(":")
+    return [*files, *([Path(name)] if form == "file" else [])]
+
+
 def _read(listed: Any) -> str:
     try:
         return str(listed.read())
@@ -226,6 +247,17 @@ def _kinds(options: dict[str, Any]) -> tuple[ProbeKind, ...]:
     if not kinds:
         raise UsageError("nothing to send: --no-syn and --no-udp leave no probe; add --ack")
     return kinds
+
+
+def _shard(options: dict[str, Any]) -> Shard:
+    """Parts of different orders would overlap, and leave ports out."""
+    shard = Shard.parse(options["shard"]) if options["shard"] else Shard()
+    if shard.count > 1 and options["seed"] is None:
+        raise UsageError(
+            f"--shard {shard} needs --seed N, the same for every part: it chooses the order that "
+            "is divided"
+        )
+    return shard
 
 
 def _source_ip(text: str | None, targets: TargetSet) -> IPAddress | None:

@@ -60,17 +60,13 @@ def check_interface(name: str) -> None:
 
 def interface_for(target: IPAddress) -> str | None:
     """Name of the interface on the way to `target`; None if there is no route."""
-    from pyroute2 import IPRoute
-    from pyroute2.netlink.exceptions import NetlinkError
+    from rawscan.net.nexthop import PathFinder
 
-    with IPRoute() as kernel:
-        try:
-            route = kernel.route("get", dst=str(target))[0]
-            link = kernel.get_links(route.get_attr("RTA_OIF"))[0]
-        except (NetlinkError, IndexError):
-            return None
-        name = link.get_attr("IFLA_IFNAME")
-        return None if name is None else str(name)
+    try:
+        with PathFinder() as finder:
+            return finder.path_for(target).interface
+    except LinkError:
+        return None
 
 
 def resolve(name: str) -> list[IPAddress]:

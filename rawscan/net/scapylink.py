@@ -57,15 +57,20 @@ class ScapyLink:
         return Frame(time_s, packet, RAW, len(packet))
 
     def receive(self, timeout_s: float) -> Sequence[Frame]:
-        """Read one packet from each interface that has any."""
-        frames = []
+        """Read one packet from each interface that has any; none only if nothing is left."""
+        frames: list[Frame] = []
         sockets = [self._socket, *self._loopback.values()]
-        for ready in type(self._socket).select(sockets, max(timeout_s, 0)):
-            # A layer-3 socket hands out the IP packet without its link layer, or None for our own.
-            layers = ready.recv()
-            if isinstance(layers, IP | IPv6):
-                data = layers.original
-                frames.append(Frame(float(layers.time), data, RAW, len(data)))
+        while not frames:
+            ready = type(self._socket).select(sockets, max(timeout_s, 0))
+            if not ready:
+                break
+            for each in ready:
+                # Layer-3 sockets hand out IP packets without their link layer; None for our own.
+                layers = each.recv()
+                if isinstance(layers, IP | IPv6):
+                    data = layers.original
+                    frames.append(Frame(float(layers.time), data, RAW, len(data)))
+            timeout_s = 0.0
         return frames
 
     def drops(self) -> int:

@@ -10,9 +10,10 @@ import errno
 import io
 import json
 import os
-from collections.abc import Callable
+import stat
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Protocol, TextIO
+from typing import BinaryIO, Protocol, TextIO
 
 from rawscan.errors import UsageError
 from rawscan.output.records import Record, to_line
@@ -141,6 +142,36 @@ def check_output(path: Path) -> None:
     if why or not os.access(path if path.exists() else path.parent, os.W_OK):
         reason = os.strerror(why or errno.EACCES)
         raise UsageError(f"-o {path}: cannot be written: {reason}")
+
+
+def check_apart(written: Iterable[tuple[str, Path]], read: Iterable[Path | BinaryIO]) -> None:
+    """Raise `UsageError` if two outputs are one file, or an output is a file that is to be read.
+
+    `written` are option names and paths. Names may differ where files do not: links of both kinds
+    and `/dev/stdout` count as what they lead to. Opens and changes nothing.
+    """
+    inputs = {_identity(source): source for source in read}
+    outputs: dict[object, str] = {}
+    for option, path in written:
+        identity = _identity(path)
+        if identity is None:
+            continue
+        if identity in inputs:
+            source = inputs[identity]
+            read_as = source if isinstance(source, Path) else source.name
+            raise UsageError(f"{option} {path}: would overwrite {read_as}, which is to be read")
+        if identity in outputs:
+            raise UsageError(f"{option} {path}: is the same file as {outputs[identity]}")
+        outputs[identity] = f"{option} {path}"
+
+
+def _identity(file: Path | BinaryIO) -> object:
+    """Equal for equal files; None where sharing does no harm, as for /dev/null or a terminal."""
+    try:
+        status = file.stat() if isinstance(file, Path) else os.fstat(file.fileno())
+    except (OSError, io.UnsupportedOperation):
+        return file.resolve() if isinstance(file, Path) else None  # is still to be made
+    return None if stat.S_ISCHR(status.st_mode) else (status.st_dev, status.st_ino)
 
 
 def open_output(path: Path) -> Sink:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from textwrap import wrap
 from typing import TextIO
 
 from rawscan.output.table import STATE_STYLES
@@ -10,15 +11,27 @@ from rawscan.rules import Rule
 
 _SENDERS = {True: "the target", False: "anybody else", None: "anybody"}
 
+_COLUMNS_FIT, _SENTENCES_FIT = 90, 140
+"""Narrower than that, the table's words, or its sentences, come out one letter or word a line."""
+
+_INDENT = 10
+
 
 def rule_table(rules: Sequence[Rule], stream: TextIO, width: int | None = None) -> None:
-    """Print one line a rule. `width` in columns; None: that of the terminal."""
+    """Print one line a rule, or one record where lines are too short for the columns.
+
+    `width` is in columns; None: that of the terminal.
+    """
     from rich.console import Console
     from rich.table import Table
 
     console = Console(file=stream, width=width, emoji=False)
+    if console.width < _COLUMNS_FIT:
+        for rule in rules:
+            rule_text(rule, stream, width)
+        return
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    wide = console.width >= 110
+    wide = console.width >= _SENTENCES_FIT
     headings = ("RULE", "PROBE", "REPLY", "FROM", "STATE", "REASON", *(("WHY", "RFC") * wide))
     for heading in headings:
         table.add_column(heading, overflow="fold", no_wrap=heading in ("RULE", "PROBE"))
@@ -45,7 +58,8 @@ def rule_text(rule: Rule, stream: TextIO, width: int | None = None) -> None:
         ("why", rule.why),
         ("source", _citation(rule) or "no RFC speaks of it"),
     ):
-        console.print(f"  {name:<7} {value}")
+        lines = wrap(value, max(console.width - _INDENT, _INDENT))
+        console.print(f"  {name:<7}", ("\n" + " " * _INDENT).join(lines))
 
 
 def _state(rule: Rule) -> str:

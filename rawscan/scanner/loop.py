@@ -11,7 +11,7 @@ from math import isnan
 from rawscan.engine import NOBODY, Answer, Decided, Engine, Send, Settings
 from rawscan.errors import CaptureError, NeighbourError
 from rawscan.model import Evidence, Port, ProbeKind, ReplyKind, Signal, State, Verdict
-from rawscan.net.link import Link
+from rawscan.net.link import Block, Link
 from rawscan.rules import RULES
 from rawscan.scanner.listen import Listener
 from rawscan.scanner.transmit import Sources, Transmitter
@@ -21,6 +21,9 @@ from rawscan.wire.token import Token
 
 _LONGEST_WAIT_S = 0.1
 """An interrupt is noticed at the latest after this."""
+
+_MOST_BLOCKS = 1000
+"""Blocks that are read at once, so that a flood cannot keep the scan from going on."""
 
 
 def steady_clock() -> Callable[[], float]:
@@ -99,8 +102,17 @@ class Scan:
                 self._send(command)
             else:
                 yield from self._verdicts(command)
-        if not self.engine.finished:
-            yield from self._receive(self._wait_s())
+        if self.engine.finished:
+            return
+        # Everything that has come is read before anything is decided: silence is not what lies
+        # unread, however long a slow link took to send.
+        timeout_s = self._wait_s()
+        for _ in range(_MOST_BLOCKS):
+            block = self._link.receive(timeout_s)
+            yield from self._take(block)
+            if not len(block):
+                return
+            timeout_s = 0.0
 
     def _wait_s(self) -> float:
         now_s = self._clock()
@@ -118,8 +130,7 @@ class Scan:
             self.engine.send_failed(outcome.ordinals, why, self._clock())
             self.counters.not_sent[str(outcome.error)] += len(outcome.ordinals)
 
-    def _receive(self, timeout_s: float) -> Iterator[Verdict]:
-        block = self._link.receive(timeout_s)
+    def _take(self, block: Block) -> Iterator[Verdict]:
         self._count_drops()
         if not len(block):
             return

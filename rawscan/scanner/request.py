@@ -105,6 +105,10 @@ AUTO_PORTS = 4096
 """From so many ports on `auto` takes the packet link where the way is one Ethernet. Below, the raw
 IP link starts sooner, and its recordings hold what the kernel says of neighbours that are dead."""
 
+AUTO_NEIGHBOURS = 8
+"""The same from so many targets on our own link: of a dozen dead neighbours at once the kernel
+reports only some, and the rest would pass for filtered."""
+
 
 def open_link(request: Request, ports: range, tell: Callable[[str], None]) -> tuple[Link, Sources]:
     """Open the request's link, and say how it finds source addresses. Nothing is sent.
@@ -113,8 +117,10 @@ def open_link(request: Request, ports: range, tell: Callable[[str], None]) -> tu
     `PrivilegeError` or `LinkError`.
     """
     name = request.link
+    if name not in LINKS:
+        raise UsageError(f"there is no link {name!r}; there is {', '.join(LINKS)}")
     if name == "auto":
-        name = "packet" if request.count >= AUTO_PORTS and _is_one_ethernet(request) else "rawip"
+        name = "packet" if _wants_ethernet(request) else "rawip"
     if name == "xdp":
         try:
             return _open_ethernet(request, ports, xdp=True)
@@ -131,18 +137,28 @@ def open_link(request: Request, ports: range, tell: Callable[[str], None]) -> tu
     return Batched(RawIpLink(request.interface)), sources
 
 
-def _is_one_ethernet(request: Request) -> bool:
-    """Do the first targets, up to 65,536, all leave by one Ethernet interface?"""
+def _wants_ethernet(request: Request) -> bool:
+    """Is it worth it, and do the first targets, up to 65,536, all leave by one Ethernet interface?
+
+    Nothing is looked up for a handful of ports.
+    """
+    if request.count <= AUTO_NEIGHBOURS:
+        return False
     from rawscan.net.nexthop import LinkKind, Path, PathFinder
 
     block = next(request.space(b"").target_blocks(), None)
     if block is None:
         return False
     with PathFinder(request.interface, request.source_ip) as finder:
-        used = [finder.answers[number] for number in set(finder.paths_for(block.octets).tolist())]
-    paths = [path for path in used if isinstance(path, Path)]
-    kinds, names = {path.kind for path in paths}, {path.interface for path in paths}
-    return kinds == {LinkKind.ETHERNET} and len(names) == 1
+        numbers = finder.paths_for(block.octets)
+        answers = {number: finder.answers[number] for number in set(numbers.tolist())}
+    paths = {number: path for number, path in answers.items() if isinstance(path, Path)}
+    kinds = {path.kind for path in paths.values()}
+    names = {path.interface for path in paths.values()}
+    if kinds != {LinkKind.ETHERNET} or len(names) != 1:
+        return False
+    on_link = sum(int((numbers == n).sum()) for n, path in paths.items() if path.gateway is None)
+    return request.count >= AUTO_PORTS or on_link >= AUTO_NEIGHBOURS
 
 
 def _open_ethernet(request: Request, ports: range, *, xdp: bool = False) -> tuple[Link, Sources]:
@@ -167,6 +183,8 @@ def open_scan(
     `stop()` ends it early; `tell` is given a line about what is done otherwise than asked. Raises
     `PrivilegeError`, `LinkError`, or `UsageError` if the recording cannot be written.
     """
+    if request.shard.count > 1 and request.seed is None:
+        raise UsageError("shards must agree on an order: give all of them the same seed")
     key = make_key(request.seed)
     token = make_token(source_ports({*request.ports.tcp, *request.ports.udp}), key)
     space = request.space(blake2s(b"order", key=key).digest())

@@ -1,6 +1,6 @@
 """Probes as bytes, made by Scapy. Touches nothing; the only module that builds packets.
 
-Adding a probe kind means one entry in `_TRANSPORTS` here, and its rows in `rawscan.rules`.
+A probe kind is one entry in `_TRANSPORTS` here; CONTRIBUTING.md lists the other places.
 """
 
 from __future__ import annotations

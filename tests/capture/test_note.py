@@ -18,6 +18,7 @@ NOTE = SectionNote(
     until_s=1795415460.713036,
     complete=True,
     drops=3,
+    packets=84,
     probes=("syn", "udp"),
     ports="561,T:1-1024",
 )
@@ -40,6 +41,7 @@ def test_the_json_is_what_other_programs_may_rely_on() -> None:
         "complete": True,
         "drops": 3,
         "dropped": None,
+        "packets": 84,
         "probes": ["syn", "udp"],
         "ports": "561,T:1-1024",
     }
@@ -56,9 +58,11 @@ def test_the_json_is_what_other_programs_may_rely_on() -> None:
         drops=st.integers(0, 2**64 - 1),
         probes=st.lists(st.sampled_from(["syn", "udp", "ack"]), max_size=3).map(tuple),
         ports=st.text(alphabet="0123456789,-TU:é", max_size=20),
-    )
+    ),
+    st.integers(0, 2**64 - 1),
 )
-def test_round_trip(note: SectionNote) -> None:
+def test_round_trip(note: SectionNote, packets: int) -> None:
+    note = replace(note, packets=None if note.until_s is None else packets)
     assert SectionNote.parse(note.to_bytes(600)) == note
 
 
@@ -86,8 +90,17 @@ def test_ports_that_do_not_fit_are_left_out_and_nothing_else() -> None:
 
 def test_ports_stay_or_go_for_good() -> None:
     for length in range(NOTE_BYTES):
-        first = replace(NOTE, ports="5" * length, until_s=None, complete=False, drops=0)
-        last = replace(first, until_s=1795415460.713036, complete=True, drops=2**64 - 1)
+        first = replace(
+            NOTE, ports="5" * length, until_s=None, complete=False, drops=0, packets=None
+        )
+        last = replace(
+            first,
+            until_s=1795415460.713036,
+            complete=True,
+            drops=2**64 - 1,
+            dropped_s=1795415460.713036,
+            packets=2**64 - 1,
+        )
         kept = [SectionNote.parse(note.to_bytes()) for note in (first, last)]
         assert kept[0] is not None
         assert kept[1] is not None
@@ -145,6 +158,13 @@ def test_a_note_of_an_earlier_or_later_version_may_lack_the_fields_that_promise_
                 ("drops", True),
                 ("drops", 1.5),
                 ("drops", "gone"),
+                ("packets", -1),
+                ("packets", True),
+                ("packets", 1.5),
+                ("packets", "gone"),
+                # A promise without its measure, and a measure without a promise.
+                ("packets", None),
+                ("until", None),
                 ("probes", "syn"),
                 ("probes", [1]),
                 ("ports", 561),

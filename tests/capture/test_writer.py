@@ -56,6 +56,7 @@ def test_round_trip(tmp_path: Path) -> None:
     assert (note.since_s, note.until_s) == (NOW_S, NOW_S + 10)
     assert (note.complete, note.drops, note.directions) == (True, 2, "both")
     assert (note.ports, note.probes) == ("561", ("syn", "udp"))
+    assert note.packets == len(FRAMES)
 
 
 def test_the_note_promises_nothing_until_it_is_told(tmp_path: Path) -> None:
@@ -70,8 +71,9 @@ def test_the_note_promises_nothing_until_it_is_told(tmp_path: Path) -> None:
     (last,) = read(path)[1]
     assert first is not None
     assert second is not None
-    assert (first.until_s, first.complete) == (None, False)
+    assert (first.until_s, first.complete, first.packets) == (None, False, None)
     assert (second.until_s, second.complete, second.drops) == (NOW_S + 5, False, 1)
+    assert second.packets == 1
     assert last == second
 
 
@@ -108,6 +110,7 @@ os.kill(os.getpid(), signal.SIGKILL)
     assert 9_000 < len(frames) < 10_000
     assert note is not None
     assert not note.complete
+    assert (note.until_s, note.packets) == (None, None)
 
 
 def test_a_full_disk_is_said_and_leaves_whole_packets(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import socket
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
 from rawscan.cli import common
@@ -112,3 +113,38 @@ def test_only_a_terminal_is_chatted_with(
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     common.say("hello")
     assert capsys.readouterr() == ("", "hello\n")
+
+
+@pytest.mark.parametrize("text", ["nan", "NaN", "inf", "-1", "x", "1e999"])
+def test_no_range_holds_what_is_no_number(text: str) -> None:
+    with pytest.raises(click.BadParameter, match=text):
+        common.Finite(min=0).convert(text, None, None)
+    assert common.Finite(min=0).convert("1.5", None, None) == 1.5
+
+
+def test_an_output_is_never_an_input(tmp_path: Path) -> None:
+    capture, other = tmp_path / "in.json", tmp_path / "other.json"
+    capture.write_text("frames")
+    other.hardlink_to(capture)
+    for inputs in ([capture], [tmp_path / "no" / ".." / "in.json", other]):
+        with pytest.raises(UsageError, match=r"would overwrite .*json, which is to be read"):
+            common.Results([other], as_json=False, inputs=inputs)
+    with capture.open("rb") as stream, pytest.raises(UsageError, match="would overwrite"):
+        common.Results([other], as_json=False, inputs=[stream])
+    assert capture.read_text() == "frames"
+
+
+def test_no_two_outputs_are_one_file(tmp_path: Path) -> None:
+    new, folder = tmp_path / "new.json", tmp_path / "folder"
+    folder.symlink_to(tmp_path)
+    with pytest.raises(UsageError, match=f"-o {folder}/new.json: is the same file as -o {new}"):
+        common.check_outputs([new, folder / "new.json"])
+    with pytest.raises(UsageError, match=f"--write-pcap {new}: is the same file as -o {new}"):
+        common.check_outputs([new], recording=new)
+    common.check_outputs([new, tmp_path / "new.csv"], [tmp_path / "in.pcap"], tmp_path / "x.pcap")
+
+
+def test_what_goes_nowhere_may_go_there_twice(tmp_path: Path) -> None:
+    for name in ("a.json", "b.json"):
+        (tmp_path / name).symlink_to("/dev/null")
+    common.check_outputs([tmp_path / "a.json", tmp_path / "b.json"], recording=Path("/dev/null"))

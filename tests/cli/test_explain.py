@@ -63,16 +63,58 @@ def test_rules_are_chosen_by_what_they_are_about(arguments: list[str], expected:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "named"),
+    ("arguments", "like"),
     [
-        (["nonsense"], "'nonsense' is no state"),
-        (["--probe", "udp", "--reply", "rst"], "no rule speaks of udp rst"),
-        (["--reply", "icmp:0/0"], "icmp:0/0"),
-        (["open", "--reply", "silence"], "open silence"),
+        (["OPEN"], ["open"]),
+        (["Syn-RST"], ["syn-rst"]),
+        (["RESET"], ["reset"]),
+        (["rst"], ["--reply", "rst"]),
+        (["icmp6:1/4"], ["--reply", "icmp6:1/4"]),
+        (["--reply", "ICMP:3/03"], ["--reply", "icmp:3/3"]),
+        (["--reply", "icmp:3"], ["--reply", "icmp:3/*"]),
+        (["silence", "--probe", "UDP"], ["udp-no-response"]),
     ],
     ids=str,
 )
-def test_what_no_rule_is_about(arguments: list[str], named: str) -> None:
+def test_other_ways_to_say_the_same(arguments: list[str], like: list[str]) -> None:
+    assert explain(*arguments) == explain(*like)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.id)
+def test_every_reply_is_taken_as_it_is_shown(rule: Rule) -> None:
+    assert rule.id in explain("--reply", rule.signal, "--probe", rule.probe.value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--probe", "udp", "--reply", "rst"], "no rule speaks of udp rst: such a reply gives no"),
+        (["--reply", "icmp:0/0"], "no rule speaks of icmp:0/0: such a reply gives no verdict"),
+        (["tcp-other"], "no rule speaks of tcp-other: such a reply gives no verdict"),
+        (["open", "--reply", "silence"], "no rule is about all of open silence"),
+        (["syn-rst", "--probe", "ack"], "no rule is about all of syn-rst ack"),
+        (["closed|filtered"], "no rule is about all of closed|filtered"),
+    ],
+    ids=str,
+)
+def test_what_no_rule_is_about_is_an_answer(arguments: list[str], said: str) -> None:
+    assert said in explain(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["nonsense"], "'nonsense' is no state .* no reply"),
+        (["--reply", "nosuch"], "'nosuch' is no reply; replies are .*rst.*icmp:TYPE/CODE"),
+        (["--reply", "icmp:999/1"], "'icmp:999/1' is no reply"),
+        (["--reply", "rst:3"], "'rst:3' is no reply"),
+        (["--reply", ""], "'' is no reply"),
+        (["icmp:3/256"], "'icmp:3/256' is no state"),
+        (["icmp:3/"], "'icmp:3/' is no state"),
+    ],
+    ids=str,
+)
+def test_a_slip_of_the_pen_is_said_to_be_one(arguments: list[str], named: str) -> None:
     with pytest.raises(UsageError, match=named):
         explain(*arguments)
 

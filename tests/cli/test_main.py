@@ -8,12 +8,14 @@ import statistics
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from rawscan import __version__
 from rawscan import cli as cli_module
+from rawscan.capture.writer import PcapngWriter
 from rawscan.cli import main
 from rawscan.errors import CaptureError, LabError, PrivilegeError, UsageError
 from tests.story import RAWSCAN, apart, rawscan
@@ -105,6 +107,34 @@ def test_errors_become_exit_codes(
     out, err = capsys.readouterr()
     assert out == ""
     assert err == ("rawscan: interrupted\n" if code == 130 else "rawscan: x\n")
+
+
+def test_ctrl_c_while_it_still_loads_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "click.py").write_text("raise KeyboardInterrupt")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(
+        [*RAWSCAN, "--help"], capture_output=True, text=True, check=False, env=environment
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "rawscan: interrupted\n")
+
+
+def test_the_script_and_the_module_begin_alike() -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
+    module, _, name = project["project"]["scripts"]["rawscan"].partition(":")
+    assert (module, name) == ("rawscan.__main__", "main")
+    assert (
+        run(sys.executable, "-X", "importtime", "-c", f"import {module}").stderr.count("click") == 0
+    )
+
+
+def test_the_version_has_one_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
+    assert "version" not in project["project"]
+    assert project["project"]["dynamic"] == ["version"]
+    assert project["tool"]["hatch"]["version"] == {"path": "rawscan/__init__.py"}
+    monkeypatch.setattr("importlib.metadata.version", lambda _: "another")
+    with PcapngWriter(tmp_path / "x", linktype=101, interface="any", now_s=0.0) as writer:
+        assert writer.note.version == __version__
 
 
 @pytest.mark.netns

@@ -255,7 +255,7 @@ def test_an_interrupt_keeps_what_was_read(
         assert process.stdin is not None
         process.stdin.write(whole)
         process.stdin.flush()
-        assert until(lambda: _sleeps_in_read(process.pid) and out.exists(), 10)
+        assert until(lambda: waits_for_more(process.pid) and out.exists(), 10)
         process.send_signal(number)
         process.stdin.write(whole[24:])  # the next packets find it interrupted
         stdout, stderr = process.communicate(timeout=10)
@@ -270,7 +270,25 @@ def test_an_interrupt_keeps_what_was_read(
     assert b"closed" in stdout
 
 
-def _sleeps_in_read(pid: int) -> bool:
+def waits_for_more(pid: int) -> bool:
     """Has it read all there is, and waits for more?"""
-    number, *arguments = Path(f"/proc/{pid}/syscall").read_text().split()
-    return number in ("0", "63") and arguments[0] == "0x0"  # read(0, ...), on x86-64 and arm64
+    number, *_ = Path(f"/proc/{pid}/syscall").read_text().split()
+    return number in ("7", "73")  # poll on x86-64, ppoll on arm64
+
+
+@pytest.mark.parametrize("named", ["in.json", ".", "-"])
+def test_a_capture_is_not_overwritten_by_its_results(named: str, tmp_path: Path) -> None:
+    capture = tmp_path / "in.json"
+    capture.write_bytes(b"frames")
+    (tmp_path / "other.pcap").symlink_to(capture)  # so that the folder holds it
+    with capture.open("rb") as stdin:
+        done = pcap(named, "-o", "in.json", cwd=tmp_path, stdin=stdin)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "-o in.json: would overwrite" in done.stderr
+    assert capture.read_bytes() == b"frames"
+
+
+def test_a_silence_wait_is_a_number() -> None:
+    done = pcap("x.pcap", "--silence-wait", "nan")
+    assert done.returncode == 2
+    assert "'nan' is no number to count with" in done.stderr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections import Counter
 from datetime import datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -134,7 +135,7 @@ def test_lists_and_excludes(tmp_path: Path) -> None:
     listed.write_text("# ours\n127.0.0.1-6  # six\n\n::1 127.0.0.9\n")
     left_out.write_text("127.0.0.4 # not this\n")
     arguments = ["-iL", "-", "-iL", str(listed), "--exclude-file", str(left_out)]
-    arguments += ["--exclude", "127.0.0.2,127.0.0.3", "--no-udp", "127.0.0.8"]
+    arguments += ["--exclude", "127.0.0.2,3", "--no-udp", "127.0.0.8"]
     records = scan(None, *arguments, input="127.0.0.7\n# 127.0.0.10\n")
     last = (1, 5, 6, 7, 8, 9)
     assert states(records) == {
@@ -142,6 +143,16 @@ def test_lists_and_excludes(tmp_path: Path) -> None:
         ("::1", 561, "syn"): "closed",
     }
     assert records[0]["targets"] == 7
+
+
+def test_the_parts_of_one_seed_are_the_whole() -> None:
+    asked = Counter(
+        record["target"]
+        for part in ("1/3", "2/3", "3/3")
+        for record in scan(None, "127.0.0.0/27", "--no-udp", "--seed", "561", "--shard", part)
+        if record["type"] == "port"
+    )
+    assert asked == Counter(f"127.0.0.{n}" for n in range(32))
 
 
 FORMS = {

@@ -45,8 +45,15 @@ MISTAKES = {
     "no list": (["-iL", "{tmp}/no"], ["{tmp}/no", "No such file"]),
     "no exclude file": (["127.0.0.1", "--exclude-file", "{tmp}/no"], ["{tmp}/no", "No such"]),
     "rate": (["127.0.0.1", "--rate", "0"], ["--rate"]),
+    "rate nan": (["127.0.0.1", "--rate", "nan"], ["--rate", "'nan'"]),
     "retries": (["127.0.0.1", "--max-retries", "16"], ["--max-retries", "15"]),
     "confidence": (["127.0.0.1", "--confidence", "1"], ["--confidence"]),
+    "confidence nan": (["127.0.0.1", "--confidence", "nan"], ["--confidence", "'nan'"]),
+    "exclude torn": (
+        ["127.0.0.1", "--exclude", "127.0.0.2,3,127.0.0.7"],
+        ["--exclude, column 10", "white space"],
+    ),
+    "shard of no order": (["127.0.0.1", "--shard", "1/2"], ["--shard 1/2 needs --seed"]),
     "link": (["127.0.0.1", "--link", "pigeon"], ["--link", "'pigeon'", "rawip"]),
 }
 
@@ -94,6 +101,28 @@ def test_one_bad_output_leaves_the_good_ones_alone(bad: list[str], tmp_path: Pat
     assert (done.returncode, done.stdout) == (2, "")
     assert {path: path.read_text() for path in earlier} == earlier
     assert set(tmp_path.iterdir()) == set(earlier)
+
+
+ONE_FILE_TWICE = {
+    "outputs": (["-o", "{tmp}/old.json", "-o", "{tmp}/./old.json"], "same file as -o"),
+    "recording": (["-o", "{tmp}/old.json", "--write-pcap", "{tmp}/link"], "same file as -o"),
+    "list": (["-iL", "{tmp}/old.json", "-o", "{tmp}/old.json"], "which is to be read"),
+    "excludes": (["--exclude-file", "{tmp}/link", "-o", "{tmp}/old.json"], "which is to be read"),
+    "payload": (["--udp-payload", "file:{tmp}/link", "-o", "{tmp}/old.json"], "to be read"),
+}
+
+
+@pytest.mark.parametrize("name", ONE_FILE_TWICE)
+def test_no_output_takes_the_place_of_another_file(name: str, tmp_path: Path) -> None:
+    """By whatever name: through a link it is the same file."""
+    old = tmp_path / "old.json"
+    old.write_text("127.0.0.9\n")
+    (tmp_path / "link").symlink_to(old)
+    arguments, message = ONE_FILE_TWICE[name]
+    done = rawscan(None, "scan", "127.0.0.1", *(each.format(tmp=tmp_path) for each in arguments))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert message in done.stderr
+    assert old.read_text() == "127.0.0.9\n"
 
 
 @pytest.mark.parametrize("link", ["rawip", "scapy"])

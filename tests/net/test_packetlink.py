@@ -73,3 +73,16 @@ def test_shards_together_are_the_whole(lab: Lab, link: str) -> None:
         assert records[0]["shard"] == f"{index}/3"
         found += ports_of(records)
     assert len(found) == len(set(found)) == 256
+
+
+def test_many_neighbours_are_asked_by_the_packet_link_and_none_passes_for_filtered(
+    lab: Lab,
+) -> None:
+    """Of many dead neighbours at once the kernel reports only some."""
+    done = rawscan(lab, "scan", "10.56.0.16/28", "--json")
+    assert done.returncode in (0, 1), done.stderr
+    records = read_records(done.stdout)
+    assert records[0]["link"] == "packet"
+    found = ports_of(records)
+    assert len(found) == 32
+    assert {claim(record) for record in found.values()} == {("unknown", "no-arp-response", None)}

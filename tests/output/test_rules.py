@@ -40,14 +40,25 @@ def test_sections_are_named_as_what_they_are() -> None:
     assert "RFC 768, Fields" in text(BY_ID["udp-response"])
 
 
-def test_wide_and_narrow() -> None:
+def test_wide_and_less_wide() -> None:
     rules = [BY_ID["syn-rst"], BY_ID["udp-port-unreach-other"]]
-    wide, narrow = table(rules, 160), table(rules, 80)
+    wide, less = table(rules, 160), table(rules, 90)
     assert wide[0].split() == ["RULE", "PROBE", "REPLY", "FROM", "STATE", "REASON", "WHY", "RFC"]
-    assert narrow[0].split() == ["RULE", "PROBE", "REPLY", "FROM", "STATE", "REASON"]
-    assert max(map(len, narrow)) <= 80
-    for line in (wide[1], narrow[1]):
+    assert less[0].split() == ["RULE", "PROBE", "REPLY", "FROM", "STATE", "REASON"]
+    assert max(map(len, less)) <= 90
+    for line in (wide[1], less[1]):
         assert line.split()[:3] == ["syn-rst", "syn", "rst"]
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 89])
+def test_where_columns_do_not_fit_each_rule_is_a_record(width: int) -> None:
+    lines = table(list(RULES), width)
+    assert [line for line in lines if not line.startswith(" ")] == [rule.id for rule in RULES]
+    assert max(map(len, lines)) <= width
+    assert lines == [line.rstrip() for line in lines]
+    shown = " ".join(" ".join(lines).split())
+    for rule in RULES:
+        assert f"reason {rule.reason} why {rule.why} source " in shown
 
 
 def test_every_rule_has_its_line() -> None:
