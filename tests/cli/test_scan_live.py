@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import fcntl
 import json
@@ -12,7 +11,6 @@ import re
 import select
 import signal
 import struct
-import subprocess
 import termios
 import time
 from pathlib import Path
@@ -21,7 +19,7 @@ import pytest
 
 from rawscan.lab.build import Lab
 from tests.lab.helpers import until
-from tests.story import RAWSCAN, apart, claim, ports_of, rawscan, read_records
+from tests.story import RAWSCAN, claim, ports_of, rawscan, read_records
 
 pytestmark = pytest.mark.netns
 
@@ -69,35 +67,6 @@ def test_an_interrupt_keeps_what_is_known(number: signal.Signals, lab: Lab, tmp_
     assert (read.returncode, read.stderr) == (0, "")
     offline = ports_of(read_records(read.stdout))
     assert {k: claim(r) for k, r in offline.items()} == {k: claim(r) for k, r in live.items()}
-
-
-def catches(pid: int, number: int) -> bool:
-    """Has this process a handler for the signal by now?"""
-    status = Path(f"/proc/{pid}/status").read_text()
-    caught = re.search(r"^SigCgt:\s*([0-9a-f]+)", status, re.MULTILINE)
-    assert caught is not None
-    return bool(int(caught[1], 16) >> (number - 1) & 1)
-
-
-def test_a_second_interrupt_ends_it_at_once() -> None:
-    """Reading from a pipe that gives nothing, the first one cannot be obeyed."""
-    process = subprocess.Popen(
-        apart([*RAWSCAN, "pcap", "-"]), stdin=-1, stdout=-1, stderr=-1, text=True
-    )
-    try:
-        assert until(lambda: catches(process.pid, signal.SIGTERM), 10)
-        signals = 0
-        while process.poll() is None and signals < 10:
-            process.send_signal(signal.SIGINT)
-            signals += 1
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(0.5)
-        _, stderr = process.communicate(timeout=5)
-    finally:
-        process.kill()
-    assert process.returncode == 130
-    assert signals >= 2
-    assert stderr.strip() == "rawscan: interrupted"
 
 
 def on_terminal(lab: Lab, *arguments: str, columns: int = 120) -> tuple[int, str]:
