@@ -92,7 +92,7 @@ FLOWS = [
     "rule add from 10.2.0.1 lookup 7",
     "rule add fwmark 0x2a lookup 7",
     "rule add oif west lookup 7",
-    "rule add ipproto tcp dport 561 lookup 7",
+    "rule add ipproto 6 dport 561 lookup 7",
 ]
 SETUPS["from"] = (FLOWS, {"source": "10.2.0.1"})
 SETUPS["mark"] = (FLOWS, {"mark": 42})
