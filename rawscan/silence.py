@@ -6,6 +6,10 @@ The live scan and the offline analysis ask the same question here, so that they 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from rawscan.model import ReplyKind
 
@@ -20,9 +24,12 @@ class Patience:
     in_all_s: float
     after_last_s: float
 
-    def enough_at(self, first_s: float, last_s: float) -> float:
-        """The moment from which silence is honest, given when the probes were sent."""
-        return max(first_s + self.in_all_s, last_s + self.after_last_s)
+    def enough_at(self, first_s: Any, last_s: Any) -> Any:
+        """The moment from which silence is honest, given when the probes were sent.
+
+        Numbers or arrays of them, in seconds.
+        """
+        return np.maximum(first_s + self.in_all_s, last_s + self.after_last_s)
 
 
 OWN = Patience(in_all_s=3.5, after_last_s=1.0)
@@ -33,17 +40,24 @@ FOREIGN = Patience(in_all_s=20.0, after_last_s=20.0)
 """For probes of somebody else's in a capture: a SYN+ACK has been seen 17 s after its SYN."""
 
 
-def judge_silence(
-    first_s: float, last_s: float, until_s: float, dropped_s: float | None, patience: Patience
-) -> ReplyKind:
-    """What kind of silence this is, for probes sent from `first_s` to `last_s`.
+def judge_silences(
+    first_s: Any, last_s: Any, until_s: float, dropped_s: float | None, patience: Patience
+) -> NDArray[np.uint8]:
+    """What kind of silence each is, as `ReplyKind` numbers, for probes from `first_s` to `last_s`.
 
     `until_s` is how long replies were watched for; `dropped_s` is when replies are first known to
     have been thrown away unseen, None if never.
     """
     enough_s = patience.enough_at(first_s, last_s)
-    if until_s < enough_s:
-        return ReplyKind.SILENCE_CUT_SHORT
-    if dropped_s is not None and dropped_s <= enough_s:
-        return ReplyKind.SILENCE_DROPS
-    return ReplyKind.SILENCE
+    kinds = np.full(np.shape(enough_s), ReplyKind.SILENCE, np.uint8)
+    if dropped_s is not None:
+        kinds[enough_s >= dropped_s] = ReplyKind.SILENCE_DROPS
+    kinds[enough_s > until_s] = ReplyKind.SILENCE_CUT_SHORT
+    return kinds
+
+
+def judge_silence(
+    first_s: float, last_s: float, until_s: float, dropped_s: float | None, patience: Patience
+) -> ReplyKind:
+    """The same for one port."""
+    return ReplyKind(int(judge_silences(first_s, last_s, until_s, dropped_s, patience)))

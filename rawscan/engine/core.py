@@ -26,7 +26,7 @@ from rawscan.engine.rtt import RttEstimator
 from rawscan.engine.window import ANSWER, ANSWERED, ASKED, DONE, NOBODY, Floats, Ints, Window
 from rawscan.model import ProbeKind, ReplyKind
 from rawscan.rules import LOOKUP, PROBES, RULES, cells, strength
-from rawscan.silence import OWN
+from rawscan.silence import OWN, judge_silences
 
 MAX_RETRY_DELAY_S = 1.0
 """Retries back off by doubling, but not beyond this: patience is spent on more tries instead."""
@@ -196,10 +196,9 @@ class Engine:
     def _enough_s(self, ordinals: Ints) -> Floats:
         """From when on silence is honest, for each."""
         at = self.window.at(ordinals)
-        late_s = max(self.rtt.timeout_s, OWN.after_last_s)
-        enough: Floats = np.maximum(
-            self.window.first_s[at] + OWN.in_all_s, self.window.last_s[at] + late_s
-        )
+        first_s, last_s = self.window.first_s[at], self.window.last_s[at]
+        # A slow path is waited for longer than silence needs to be honest.
+        enough: Floats = np.maximum(OWN.enough_at(first_s, last_s), last_s + self.rtt.timeout_s)
         return enough
 
     def _tries_wanted(self, ordinals: Ints) -> NDArray[np.int64]:
@@ -306,15 +305,10 @@ class Engine:
         return self._report(ordinals, now_s)
 
     def _silence_rules(self, ordinals: Ints, now_s: float) -> NDArray[np.uint8]:
-        """The row for each silent port: was it an honest silence? As `silence.judge_silence`."""
+        """The row for each silent port: was it an honest silence?"""
         at = self.window.at(ordinals)
-        enough_s = np.maximum(
-            self.window.first_s[at] + OWN.in_all_s, self.window.last_s[at] + OWN.after_last_s
-        )
-        kind = np.full(len(ordinals), int(ReplyKind.SILENCE))
-        if self._dropped_s is not None:
-            kind[enough_s >= self._dropped_s] = ReplyKind.SILENCE_DROPS
-        kind[enough_s > now_s] = ReplyKind.SILENCE_CUT_SHORT
+        first_s, last_s = self.window.first_s[at], self.window.last_s[at]
+        kind = judge_silences(first_s, last_s, now_s, self._dropped_s, OWN).astype(np.int64)
         zero = np.zeros(len(ordinals), np.int64)
         kinds = self._book.kinds(ordinals).astype(np.int64)
         rules: NDArray[np.uint8] = _TABLE[cells(kinds, kind, zero, zero, zero)]

@@ -90,6 +90,7 @@ class EthernetLink:
 
     def __init__(
         self,
+        name: str,
         interface: str,
         mac: bytes,
         finder: PathFinder,
@@ -97,7 +98,7 @@ class EthernetLink:
         receiver: FrameReceiver,
     ) -> None:
         """`finder`, `sender` and `receiver` belong to this link from now on."""
-        self.name = "xdp" if type(sender).__name__ == "XdpSender" else "packet"
+        self.name = name
         self.buffer = sender.buffer
         self._interface = interface
         self._mac = np.frombuffer(mac, np.uint8)
@@ -250,7 +251,8 @@ def open_ethernet(
     except BaseException:
         receiver.close()
         raise
-    return EthernetLink(path.interface, path.mac, finder, sender, receiver)
+    name = "xdp" if xdp else "packet"
+    return EthernetLink(name, path.interface, path.mac, finder, sender, receiver)
 
 
 def _xdp_sender(interface: str, stride: int) -> Sender:
