@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -9,9 +10,10 @@ import click
 
 from rawscan.cli.common import Results, check_outputs, interruptible, warn
 from rawscan.cli.scanoptions import scan_options
+from rawscan.cli.scanplan import show_plan
 from rawscan.cli.scanreport import progress, say_summary, scan_record, summary_record
-from rawscan.cli.scanrequest import read_from, request_of
-from rawscan.errors import INTERRUPTED
+from rawscan.cli.scanrequest import read_from, request_of, targets_of
+from rawscan.errors import INTERRUPTED, UsageError
 from rawscan.output.records import port_record
 
 if TYPE_CHECKING:
@@ -25,9 +27,26 @@ def command(**options: Any) -> int:
 
     TARGET is an address, 10.0.0.0/24, 10.0.0.1-20, 10.0-3.*.1,5, a host name, or IPv6.
     """  # fmt: skip
-    request = request_of(options)
+    from rawscan.scanner.manners import guests
+
+    invited = guests(targets_of(options), options["include_reserved"])
+    request = request_of(options, invited.targets)
     check_outputs(options["outputs"], read_from(options), options["write_pcap"])
+    if options["dry_run"]:
+        return show_plan(request, invited, options["as_json"])
+    if invited.left_out:
+        warn(f"{invited.omission}; --include-reserved adds them")
+    if invited.need_consent and not options["yes"]:
+        _ask(invited.warning)
     return _scan(request, options)
+
+
+def _ask(warning: str) -> None:
+    """Ask who sits at a terminal. Raises `UsageError` unless the answer is yes."""
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise UsageError(f"{warning}. If it is, add --yes; --dry-run shows the plan")
+    if not click.confirm(f"rawscan: {warning}. Go on?", default=False, err=True):
+        raise UsageError("nothing was sent")
 
 
 def _scan(request: Request, options: dict[str, Any]) -> int:

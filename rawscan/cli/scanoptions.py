@@ -53,6 +53,14 @@ _OPTIONS = (
         help="At most so many packets a second; max for no limit.",
     ),
     click.option(
+        "--max-host-rate",
+        type=Rate(),
+        default=1000.0,
+        show_default=True,
+        metavar="PPS",
+        help="At most so many packets a second to one host; max for no limit.",
+    ),
+    click.option(
         "--max-retries",
         type=click.IntRange(0, 15),
         default=10,
@@ -91,6 +99,11 @@ _OPTIONS = (
         metavar="F",
         help="Read targets from F; - is standard input.",
     ),
+    click.option(
+        "--include-reserved",
+        is_flag=True,
+        help="Ask reserved, multicast and broadcast addresses too; else they are left out.",
+    ),
     click.option("--interface", metavar="I", help="Send and receive on this interface only."),
     click.option("--source-ip", metavar="A", help="Send from this address of ours."),
     click.option(
@@ -116,6 +129,18 @@ _OPTIONS = (
         type=int,
         metavar="N",
         help="Make order and tokens repeatable; replies can be forged by who guesses N.",
+    ),
+    click.option(
+        "--dry-run",
+        is_flag=True,
+        help="Print the plan and sample probes, send no probe, write no file. Needs no privilege."
+        " Host names are looked up.",
+    ),
+    click.option(
+        "-y",
+        "--yes",
+        is_flag=True,
+        help="Scan more than 256 addresses outside private and local networks without a question.",
     ),
 )
 

@@ -19,19 +19,23 @@ if TYPE_CHECKING:
     from rawscan.scanner import Request
 
 
-def request_of(options: dict[str, Any]) -> Request:
+def request_of(options: dict[str, Any], targets: TargetSet) -> Request:
     """What the command line asks for. Raises `UsageError` for what cannot be done."""
     from rawscan.engine import Settings
     from rawscan.net.routes import check_interface, check_source
     from rawscan.scanner import Request
 
-    targets = _targets(options)
     kinds = _kinds(options)
     request = Request(
         targets=targets,
         ports=read_ports(options["ports"]),
         kinds=kinds,
-        settings=Settings(options["rate"], options["max_retries"], options["confidence"]),
+        settings=Settings(
+            rate_pps=options["rate"],
+            host_rate_pps=options["max_host_rate"],
+            max_retries=options["max_retries"],
+            confidence=options["confidence"],
+        ),
         link=options["link"],
         interface=options["interface"],
         source_ip=_source_ip(options["source_ip"], targets),
@@ -49,7 +53,8 @@ def request_of(options: dict[str, Any]) -> Request:
     return request
 
 
-def _targets(options: dict[str, Any]) -> TargetSet:
+def targets_of(options: dict[str, Any]) -> TargetSet:
+    """Whom the command line names. Raises `UsageError` if that is nobody."""
     from rawscan.net.routes import resolve
 
     tokens: list[str | Token] = list(options["targets"])

@@ -34,6 +34,7 @@ class Settings:
     max_retries: int = 10
     confidence: float = 0.9999
     max_window: int = 1 << 20
+    host_rate_pps: float = 1000.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,12 +21,12 @@ def test_source_and_interface_are_the_kernels_choice() -> None:
         + """
 device()
 targets = ["127.0.0.1", "::1", "10.9.0.5", "10.9.0.255", "fd09::5", "192.0.2.1", "2001:db8::1"]
-way = lambda t: [str(source_for(t)), interface_for(t)]
+way = lambda t: [str(source_for(t)), way_to(t).interface]
 out = {}
 for text in targets:
     target = ip_address(text)
     out[text] = error_of(source_for, target) or way(target)
-out["none"] = interface_for(ip_address("192.0.2.1"))
+out["none"] = way_to(ip_address("192.0.2.1"))
 out["bound"] = str(source_for(ip_address("10.9.0.5"), "d0"))
 out["astray"] = error_of(source_for, ip_address("2001:db8::1"), "d0")
 out["no0"] = error_of(source_for, ip_address("10.9.0.5"), "no0")
@@ -72,7 +72,7 @@ def test_the_interface_is_asked_for_without_pyroute2() -> None:
     loaded = run(
         IMPORT
         + """
-assert interface_for(ip_address("127.0.0.1")) == "lo"
+assert way_to(ip_address("127.0.0.1")).interface == "lo"
 print(json.dumps([name for name in sys.modules if name.startswith("pyroute2")]))
 """
     )
