@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 
 import pytest
 
 import rawscan
 from rawscan.errors import UsageError
+from rawscan.model import Verdict
 from rawscan.scanner import request as requests
 from rawscan.scanner.manners import guests
 from rawscan.targets import TargetSet
@@ -67,7 +69,12 @@ print(json.dumps([list(map(str, targets - left)), guests(targets, True).targets 
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[requests.Request]:
     """What the library would have scanned; nothing is opened."""
     asked: list[requests.Request] = []
-    monkeypatch.setattr(requests, "_verdicts", lambda request: asked.append(request) or iter(()))
+
+    def note(request: requests.Request) -> Iterator[Verdict]:
+        asked.append(request)
+        return iter(())
+
+    monkeypatch.setattr(requests, "_verdicts", note)
     return asked
 
 
