@@ -45,6 +45,45 @@ print(json.dumps(out))
 
 
 @pytest.mark.netns
+def test_the_way_has_its_gateway_and_our_source() -> None:
+    found = run(
+        IMPORT
+        + """
+device()
+for line in ("addr add 10.9.0.2/24 dev d0", "route add 198.51.100.0/24 via 10.9.0.9"):
+    subprocess.run(["ip", *line.split()], check=True)
+def told(target, *options):
+    way = way_to(ip_address(target), *options)
+    return way and [way.interface, str(way.source), str(way.gateway)]
+print(json.dumps([
+    told("198.51.100.7"), told("10.9.0.5"), told("198.51.100.7", "d0", ip_address("10.9.0.2")),
+    told("fd09::5", None, ip_address("10.9.0.2")), told("fd08::5"), told("10.9.0.5", "no0")]))
+"""
+    )
+    assert found == [
+        ["d0", "10.9.0.1", "10.9.0.9"],
+        ["d0", "10.9.0.1", "None"],
+        ["d0", "10.9.0.2", "10.9.0.9"],
+        ["d0", "fd09::1", "None"],
+        None,
+        None,
+    ]
+
+
+@pytest.mark.netns
+def test_broadcasts_are_what_the_routes_call_so() -> None:
+    found = run(
+        IMPORT
+        + """
+device()
+asked = [ip_address(a) for a in ("10.9.0.0", "10.9.0.255", "10.9.1.255", "fd09::ff", "10.9.0.1")]
+print(json.dumps([list(map(str, own_broadcasts(some))) for some in (asked, asked[2:])]))
+"""
+    )
+    assert found == [["10.9.0.255"], []]
+
+
+@pytest.mark.netns
 def test_what_is_not_ours_is_a_usage_error() -> None:
     ours, foreign, here, nowhere = run(
         IMPORT
