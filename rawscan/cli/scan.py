@@ -27,17 +27,17 @@ def command(**options: Any) -> int:
 
     TARGET is an address, 10.0.0.0/24, 10.0.0.1-20, 10.0-3.*.1,5, a host name, or IPv6.
     """  # fmt: skip
-    from rawscan.scanner.manners import guests
+    from rawscan.scanner.admission import admit
 
-    invited = guests(targets_of(options), options["include_reserved"])
-    request = request_of(options, invited.targets)
+    admitted = admit(targets_of(options), options["include_reserved"])
+    request = request_of(options, admitted.targets)
     check_outputs(options["outputs"], read_from(options), options["write_pcap"])
     if options["dry_run"]:
-        return show_plan(request, invited, options["as_json"])
-    if invited.left_out:
-        warn(f"{invited.omission}; --include-reserved adds them")
-    if invited.need_consent and not options["yes"]:
-        _ask(invited.warning)
+        return show_plan(request, admitted, options["as_json"])
+    if admitted.left_out:
+        warn(f"{admitted.omission}; --include-reserved adds them")
+    if admitted.need_consent and not options["yes"]:
+        _ask(admitted.warning)
     return _scan(request, options)
 
 

@@ -14,20 +14,21 @@ from rawscan.cli.scanreport import asked_ports, finite, pace, udp_floor
 from rawscan.errors import LinkError
 from rawscan.model import Tcp, Udp
 from rawscan.output.records import Record, to_line
+from rawscan.permute import Shard
 
 if TYPE_CHECKING:
-    from rawscan.scanner.manners import Guests
+    from rawscan.scanner.admission import Admitted
     from rawscan.scanner.plan import Plan, Way
     from rawscan.scanner.request import Request
 
 _SPECS_IN_WORDS, _SPECS_IN_RECORD = 8, 100
 
 
-def show_plan(request: Request, guests: Guests, as_json: bool) -> int:
+def show_plan(request: Request, admitted: Admitted, as_json: bool) -> int:
     """Print what the scan would do."""
     from rawscan.scanner.plan import plan_of
 
-    plan = plan_of(request, guests)
+    plan = plan_of(request, admitted)
     click.echo(to_line(plan_record(plan)) if as_json else "\n".join(_lines(plan)))
     return 0
 
@@ -45,9 +46,9 @@ def plan_record(plan: Plan) -> Record:
         "command": ["rawscan", *sys.argv[1:]],
         "targets": request.targets.count,
         "specs": specs,
-        "left_out": plan.guests.left_out,
-        "outside": plan.guests.strangers,
-        "needs_yes": plan.guests.need_consent,
+        "left_out": plan.admitted.left_out,
+        "outside": plan.admitted.outside,
+        "needs_yes": plan.admitted.need_consent,
         **asked_ports(request),
         "probes": [kind.value for kind in request.kinds],
         "results": request.count,
@@ -107,12 +108,12 @@ def probe_in_words(packet: bytes) -> str:
 
 def _lines(plan: Plan) -> list[str]:
     """The plan for a reader, a subject a line."""
-    request, times, invited = plan.request, plan.durations, plan.guests
+    request, times, admitted = plan.request, plan.durations, plan.admitted
     rows = [("targets", _targets(request))]
-    if invited.left_out:
-        rows.append(("", f"{invited.omission}; --include-reserved adds them"))
-    if invited.need_consent:
-        rows.append(("", f"{invited.warning}: a scan asks for --yes"))
+    if admitted.left_out:
+        rows.append(("", f"{admitted.omission}; --include-reserved adds them"))
+    if admitted.need_consent:
+        rows.append(("", f"{admitted.warning}: a scan asks for --yes"))
     rows.append(("ports", f"{request.ports}; {_probes(request)}"))
     rows.append(("order", _order(request)))
     rows += [("way" if not i else "", _way(way)) for i, way in enumerate(plan.ways)]
@@ -144,7 +145,7 @@ def _order(request: Request) -> str:
     order = "shuffled, by --seed" if request.seed is not None else "shuffled, each time anew"
     if request.shard.count == 1:
         return order
-    whole = replace(request, shard=type(request.shard)()).count
+    whole = replace(request, shard=Shard()).count
     return f"{order}; part {request.shard} of {whole} results"
 
 

@@ -20,7 +20,7 @@ from rawscan.model import IPAddress, ProbeKind
 from rawscan.net.link import Sent
 from rawscan.net.nexthop import LinkKind, Path, PathFinder
 from rawscan.net.privilege import may_open_raw_sockets
-from rawscan.scanner.manners import Guests
+from rawscan.scanner.admission import Admitted
 from rawscan.scanner.request import (
     LARGEST_HEADERS,
     Request,
@@ -67,7 +67,7 @@ class Plan:
     """What a scan would do. `samples` are whole IP packets; `notes` say what is not known."""
 
     request: Request
-    guests: Guests
+    admitted: Admitted
     link: str | None
     ways: tuple[Way, ...]
     durations: Durations
@@ -75,7 +75,7 @@ class Plan:
     notes: tuple[str, ...]
 
 
-def plan_of(request: Request, guests: Guests) -> Plan:
+def plan_of(request: Request, admitted: Admitted) -> Plan:
     """Plan it. Memory and time do not grow with the number of targets."""
     notes: list[str] = []
     link: str | None = None
@@ -92,7 +92,7 @@ def plan_of(request: Request, guests: Guests) -> Plan:
     if not may_open_raw_sockets():
         notes.append("this process may not send probes: that needs root or CAP_NET_RAW")
     durations = durations_of(request)
-    return Plan(request, guests, link, ways, durations, samples, tuple(notes))
+    return Plan(request, admitted, link, ways, durations, samples, tuple(notes))
 
 
 def _samples(request: Request, notes: list[str]) -> tuple[bytes, ...]:

@@ -24,9 +24,9 @@ from rawscan.net.rawip import RawIpLink
 from rawscan.net.routes import resolve, source_for
 from rawscan.permute import Shard
 from rawscan.ports import PortSpec, parse_ports
+from rawscan.scanner.admission import admit
 from rawscan.scanner.listen import recordable
 from rawscan.scanner.loop import Scan
-from rawscan.scanner.manners import guests
 from rawscan.scanner.transmit import Sources
 from rawscan.space import Ints, PortSpace
 from rawscan.targets import TargetSet
@@ -258,12 +258,12 @@ def scan(
     wrong with the arguments raises `UsageError` at once, before the first verdict is asked for.
     """
     specs = [targets] if isinstance(targets, str) else targets
-    invited = guests(TargetSet.parse(specs, resolve), include_reserved)
-    if invited.need_consent and not consent:
-        raise UsageError(f"{invited.warning}; if it is, say consent=True")
-    if invited.left_out:
-        warnings.warn(f"{invited.omission}; include_reserved=True adds them", stacklevel=2)
-    return _verdicts(Request(invited.targets, parse_ports(ports), **options))
+    admitted = admit(TargetSet.parse(specs, resolve), include_reserved)
+    if admitted.need_consent and not consent:
+        raise UsageError(f"{admitted.warning}; if it is, say consent=True")
+    if admitted.left_out:
+        warnings.warn(f"{admitted.omission}; include_reserved=True adds them", stacklevel=2)
+    return _verdicts(Request(admitted.targets, parse_ports(ports), **options))
 
 
 def _verdicts(request: Request) -> Iterator[Verdict]:

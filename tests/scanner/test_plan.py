@@ -75,17 +75,17 @@ def test_durations(
 def test_ways_are_counted_by_the_kernels_routes() -> None:
     found = run("""
 from rawscan.ports import parse_ports
-from rawscan.scanner.manners import guests
+from rawscan.scanner.admission import admit
 from rawscan.scanner.plan import plan_of
 from rawscan.scanner.request import Request
 from rawscan.targets import TargetSet
 device()
 for line in ("route add default via 10.9.0.9", "route add blackhole 10.64.0.0/12"):
     subprocess.run(["ip", *line.split()], check=True)
-invited = guests(TargetSet.parse(["10.0.0.0/8", "fd09::/64", "2001:db8::1"]))
-plan = plan_of(Request(invited.targets, parse_ports("561")), invited)
+admitted = admit(TargetSet.parse(["10.0.0.0/8", "fd09::/64", "2001:db8::1"]))
+plan = plan_of(Request(admitted.targets, parse_ports("561")), admitted)
 print(json.dumps([
-    invited.left_out,
+    admitted.left_out,
     [(way.targets, getattr(way.path, "interface", str(way.path)),
       str(getattr(way.path, "gateway", None))) for way in plan.ways]]))
 """)

@@ -11,14 +11,14 @@ import rawscan
 from rawscan.errors import UsageError
 from rawscan.model import Verdict
 from rawscan.scanner import request as requests
-from rawscan.scanner.manners import guests
+from rawscan.scanner.admission import admit
 from rawscan.targets import TargetSet
 from tests.net.apart import run
 
 
 def of(*specs: str, include_reserved: bool = False) -> tuple[int, int, int, bool]:
-    found = guests(TargetSet.parse(specs), include_reserved)
-    return found.targets.count, found.left_out, found.strangers, found.need_consent
+    found = admit(TargetSet.parse(specs), include_reserved)
+    return found.targets.count, found.left_out, found.outside, found.need_consent
 
 
 @pytest.mark.parametrize(
@@ -45,21 +45,21 @@ def test_reserved_addresses_are_asked_if_wanted_and_are_strangers_then() -> None
 @pytest.mark.parametrize("spec", ["255.255.255.255", "0.0.0.0", "ff02::1", "::", "240.0.0.0/4"])
 def test_nobody_left_says_why_and_what_to_do(spec: str) -> None:
     with pytest.raises(UsageError, match=r"reserved, multicast or broadcast.*--include-reserved"):
-        guests(TargetSet.parse([spec]))
+        admit(TargetSet.parse([spec]))
 
 
 @pytest.mark.netns
 def test_broadcast_addresses_of_our_networks_are_left_out_and_no_others() -> None:
     found = run("""
-from rawscan.scanner.manners import guests
+from rawscan.scanner.admission import admit
 from rawscan.targets import TargetSet
 device()  # 10.9.0.1/24
 for extra in ("10.8.0.1/30", "10.7.0.0/31", "10.6.0.1/32"):
     subprocess.run(["ip", "addr", "add", extra, "dev", "d0"], check=True)
 specs = ["10.9.0.0/23", "10.8.0.0/29", "10.7.0.0/31", "10.6.0.1", "127.0.0.0/8"]
 targets = TargetSet.parse(specs)
-left = guests(targets).targets
-print(json.dumps([list(map(str, targets - left)), guests(targets, True).targets == targets]))
+left = admit(targets).targets
+print(json.dumps([list(map(str, targets - left)), admit(targets, True).targets == targets]))
 """)
     # 10.9.1.255 ends what was asked for, not our /24; a /31 has no broadcast (RFC 3021).
     assert found == [["10.8.0.3", "10.9.0.255", "127.255.255.255"], True]

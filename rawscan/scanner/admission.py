@@ -15,24 +15,27 @@ from rawscan.targets import TargetSet
 
 
 @dataclass(frozen=True, slots=True)
-class Guests:
-    """The targets that are left. `left_out` counts those that are not, `strangers` those of them
-    that are in nobody's private or local network."""
+class Admitted:
+    """The targets that may be asked.
+
+    `left_out` counts the named addresses that are none; `outside` the targets that are in no
+    private or local network.
+    """
 
     targets: TargetSet
     left_out: int
-    strangers: int
+    outside: int
 
     @property
     def need_consent(self) -> bool:
-        """Whether there are so many strangers that somebody has to say yes."""
-        return self.strangers > ASK_ABOVE
+        """Whether there are so many outside that somebody has to say yes."""
+        return self.outside > ASK_ABOVE
 
     @property
     def warning(self) -> str:
         """What somebody has to agree to."""
         return (
-            f"{self.strangers} of the targets are outside private and local networks; scan only "
+            f"{self.outside} of the targets are outside private and local networks; scan only "
             "what is yours or whose owner has agreed"
         )
 
@@ -42,7 +45,7 @@ class Guests:
         return f"{self.left_out} reserved, multicast or broadcast addresses are left out"
 
 
-def guests(targets: TargetSet, include_reserved: bool = False) -> Guests:
+def admit(targets: TargetSet, include_reserved: bool = False) -> Admitted:
     """Leave out what is no single host's address, unless that is wanted.
 
     Those are the reserved and multicast ranges, and the broadcast addresses of our own networks.
@@ -57,7 +60,7 @@ def guests(targets: TargetSet, include_reserved: bool = False) -> Guests:
             f"no target is left: {_these(targets)} reserved, multicast or broadcast; to ask for "
             "such addresses nevertheless, add --include-reserved (in Python, include_reserved=True)"
         )
-    return Guests(left, targets.count - left.count, outside(left).count)
+    return Admitted(left, targets.count - left.count, outside(left).count)
 
 
 def _these(targets: TargetSet) -> str:
