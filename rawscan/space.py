@@ -32,12 +32,17 @@ _WORD = (1 << 64) - 1
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Ports that one template serves: the same kind of probe, the same IP version."""
+    """Ports that one template serves: the same kind of probe, the same IP version.
 
+    `rows` says where they were among the ordinals asked for, `hosts` is as from `PortSpace.hosts`.
+    """
+
+    rows: Ints
     ordinals: Ints
     kind: ProbeKind
     targets: Addresses
     ports: NDArray[np.uint16]
+    hosts: NDArray[np.uint64]
 
 
 class _Ipv4Spans:
@@ -112,10 +117,7 @@ class PortSpace:
 
     def hosts(self, ordinals: Ints) -> NDArray[np.uint64]:
         """A number for each port's host: equal for equal hosts."""
-        places = self._split(ordinals)[1]
-        if isinstance(places, list):
-            return np.array([place & _WORD for place in places], np.uint64)
-        return places.astype(np.uint64)
+        return _numbers(self._split(ordinals)[1])
 
     def ports(self, ordinals: Ints) -> list[Port]:
         """Ports by their ordinals."""
@@ -131,31 +133,43 @@ class PortSpace:
     def groups(self, ordinals: Ints) -> Iterator[Group]:
         """The same ports, sorted into groups that one template serves."""
         rows, places = self._split(ordinals)
-        kinds, numbers = self._row_kinds[rows], self._row_ports[rows]
+        kinds, numbers, hosts = self._row_kinds[rows], self._row_ports[rows], _numbers(places)
         if isinstance(places, list):
             is_v4 = np.array([place < self._v4_count for place in places], np.bool_)
         else:
             is_v4 = places < self._v4_count
-        for kind in np.unique(kinds).tolist():
+        for kind in np.flatnonzero(np.bincount(kinds)).tolist():
             for those in ((kinds == kind) & is_v4, (kinds == kind) & ~is_v4):
-                if those.any():
-                    chosen = np.flatnonzero(those)
-                    addresses = self._addresses(places, chosen)
-                    yield Group(ordinals[chosen], PROBES[kind], addresses, numbers[chosen])
+                chosen = np.flatnonzero(those)
+                if len(chosen):
+                    yield Group(
+                        rows=chosen,
+                        ordinals=ordinals[chosen],
+                        kind=PROBES[kind],
+                        targets=self._addresses(places, chosen),
+                        ports=numbers[chosen],
+                        hosts=hosts[chosen],
+                    )
 
     def ordinals(
         self, kinds: NDArray[np.uint8], targets: Addresses, ports: NDArray[np.uint16]
     ) -> Ints:
         """The ordinal of each (kind, target, port), -1 for what this scan does not ask."""
         rows, places = self._row_of[kinds, ports], self._places(targets)
-        asked = np.flatnonzero((rows >= 0) & np.array([place >= 0 for place in places], np.bool_))
         found = np.full(len(targets), -1, np.int64)
-        if not len(asked):
-            return found
         step, first = self._shard.count, self._shard.index - 1
-        for at, position in zip(asked.tolist(), self._positions(rows, places, asked), strict=True):
-            if position % step == first:
-                found[at] = position // step
+        if isinstance(places, list):
+            for at, (row, place) in enumerate(zip(rows.tolist(), places, strict=True)):
+                if row >= 0 and place >= 0:
+                    position = self._permutation.position(row * self.targets.count + place)
+                    if position % step == first:
+                        found[at] = position // step
+            return found
+        asked = np.flatnonzero((rows >= 0) & (places >= 0))
+        indexes = (rows[asked] * self.targets.count + places[asked]).astype(np.uint64)
+        positions = self._permutation.inverse(indexes).astype(np.int64)
+        ours = positions % step == first
+        found[asked[ours]] = positions[ours] // step
         return found
 
     def _split(self, ordinals: Ints) -> tuple[Ints, Ints | list[int]]:
@@ -172,16 +186,6 @@ class PortSpace:
         ]
         return np.array([row for row, _ in pairs], np.int64), [place for _, place in pairs]
 
-    def _positions(self, rows: Ints, places: Ints | list[int], asked: Ints) -> list[int]:
-        """Where in the order these (row, place) stand; `asked` chooses which of them."""
-        size = self.targets.count
-        if self._vector and not isinstance(places, list):
-            indexes = (rows * size + places)[asked].astype(np.uint64)
-            found: list[int] = self._permutation.inverse(indexes).tolist()
-            return found
-        numbers = (int(rows[at]) * size + int(places[at]) for at in asked.tolist())
-        return [self._permutation.position(number) for number in numbers]
-
     def _addresses(self, places: Ints | list[int], chosen: Ints) -> Addresses:
         if isinstance(places, list):
             return Addresses.of(self.targets.at(places[index]) for index in chosen.tolist())
@@ -193,4 +197,11 @@ class PortSpace:
     def _places(self, targets: Addresses) -> Ints | list[int]:
         if targets.version == 4 and self._v4 is not None:
             return self._v4.index(targets.low)
-        return [self.targets.index(address) for address in targets]
+        places = [self.targets.index(address) for address in targets]
+        return np.array(places, np.int64) if self._vector else places
+
+
+def _numbers(places: Ints | list[int]) -> NDArray[np.uint64]:
+    if isinstance(places, list):
+        return np.array([place & _WORD for place in places], np.uint64)
+    return places.astype(np.uint64)

@@ -37,7 +37,8 @@ _VERSIONS: tuple[Literal[4, 6], ...] = (4, 6)
 class Listener:
     """Decodes blocks, checks tokens, and finds the port that each reply is about.
 
-    `unmatched` counts packets that came to our source ports and proved nothing.
+    `unmatched` counts packets that came to our source ports and proved nothing. `responders` are
+    those who answered for others, by the numbers that the engine knows them by.
     """
 
     def __init__(self, space: PortSpace, token: Token, kinds: Sequence[ProbeKind]) -> None:
@@ -49,7 +50,7 @@ class Listener:
         self._is_ours = np.zeros(1 << 16, np.bool_)
         self._is_ours[np.array(token.source_ports)] = True
         self._correlator = LiveCorrelator(token, kinds)
-        self._responders: list[IPAddress] = []
+        self.responders: list[IPAddress] = []
         self._responder_of: dict[IPAddress, int] = {}
 
     def hear(self, block: Block) -> Iterator[Arrivals]:
@@ -99,7 +100,7 @@ class Listener:
 
     def responder(self, number: int, target: IPAddress) -> IPAddress:
         """Who it was that the engine knows by this number."""
-        return target if number == TARGET else self._responders[number]
+        return target if number == TARGET else self.responders[number]
 
     def _arrivals(
         self,
@@ -129,9 +130,9 @@ class Listener:
         )
 
     def _number(self, responder: IPAddress) -> int:
-        number = self._responder_of.setdefault(responder, len(self._responders))
-        if number == len(self._responders):
-            self._responders.append(responder)
+        number = self._responder_of.setdefault(responder, len(self.responders))
+        if number == len(self.responders):
+            self.responders.append(responder)
         return number
 
     def _hear_rare(self, frame: Frame) -> Iterator[Arrivals]:
