@@ -21,6 +21,9 @@ from rawscan.wire.addresses import Addresses
 ITSELF = -1
 """`responder`: the target answered for itself."""
 
+_STATES = tuple(State)
+# A rule without a state makes no verdict; its entry is never asked for.
+_STATE_OF_RULE = np.array([_STATES.index(rule.state or State.UNKNOWN) for rule in RULES], np.uint8)
 _IS_UNKNOWN = np.array([rule.state is State.UNKNOWN for rule in RULES], np.bool_)
 
 
@@ -92,14 +95,16 @@ class Verdicts:
             odd=(),
         )
 
-    def states(self) -> Counter[str]:
+    def by_state(self) -> Iterator[tuple[State, NDArray[np.intp]]]:
+        """The rows of the columns, state by state."""
+        numbers = _STATE_OF_RULE[self.rule]
+        for number in np.flatnonzero(np.bincount(numbers)).tolist():
+            yield _STATES[number], np.flatnonzero(numbers == number)
+
+    def states(self) -> Counter[State]:
         """How many ports are in each state now; what they were before is in the odd ones."""
-        rows = np.bincount(self.rule, minlength=len(RULES))
-        counts = Counter(verdict.state.value for verdict in self.odd)
-        for number in np.flatnonzero(rows).tolist():
-            state = RULES[number].state
-            assert state is not None
-            counts[state.value] += int(rows[number])
+        counts = Counter({state: len(rows) for state, rows in self.by_state()})
+        counts.update(verdict.state for verdict in self.odd)
         return counts
 
 

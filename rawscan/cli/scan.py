@@ -28,7 +28,7 @@ from rawscan.cli.common import (
 )
 from rawscan.errors import INTERRUPTED, LinkError, UsageError
 from rawscan.model import IPAddress, ProbeKind
-from rawscan.output.records import port_record, rfc3339
+from rawscan.output.records import rfc3339
 from rawscan.permute import Shard
 from rawscan.targets import TargetSet, Token, split_exclude, split_tokens
 
@@ -183,8 +183,8 @@ def _scan(request: Request, options: dict[str, Any]) -> int:
         try:
             results.write(_scan_record(request, scan.link_name, started_s))
             with _progress(request, scan, options["as_json"]) as tick:
-                for verdict in scan.run():
-                    results.write(port_record(verdict))
+                for batch in scan.batches():
+                    results.write_ports(batch)
                     tick()
             summary = _summary(request, scan, started_s)
             results.write(summary)

@@ -8,11 +8,13 @@ from ipaddress import ip_address
 from math import floor
 from typing import TYPE_CHECKING, TextIO
 
-from rawscan.output.records import Record
+from rawscan.output.records import Record, port_record
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
+
+    from rawscan.verdicts import Verdicts
 
 STATE_STYLES = {
     "open": "bold green",
@@ -73,6 +75,19 @@ class Rows:
             self._kept[state][key] = record
         else:
             self._kept[state].clear()
+
+    def add_ports(self, batch: Verdicts) -> None:
+        """Take the `port` records of a batch; those that no table will show are only counted."""
+        for state, rows in batch.by_state():
+            name = state.value
+            if self.counts[name] + len(rows) <= MAX_ROWS:
+                for row in rows.tolist():
+                    self.add(port_record(batch.record(row)))
+            else:
+                self.counts[name] += len(rows)
+                self._kept[name].clear()
+        for verdict in batch.odd:
+            self.add(port_record(verdict))
 
     @property
     def shown(self) -> list[Record]:

@@ -231,7 +231,7 @@ class Scan:
         states = self.counters.states
         self.counters.decided += len(batch)
         for state, count in batch.states().items():
-            states[state] = states.get(state, 0) + count
+            states[state.value] = states.get(state.value, 0) + count
         for verdict in batch.odd:
             if verdict.revises is not None:
                 self.counters.decided -= 1
