@@ -26,8 +26,15 @@ Ints = NDArray[np.int64]
 _MAX_SPANS = 1 << 20
 """Target sets of more spans than this (huge octet patterns) are looked up one by one."""
 
+_MEMORY, _MEMORABLE = 32, 4096
+"""Batches whose ports are remembered, and the size of the largest of them: 3 MB in all."""
+
 _VECTOR_LIMIT = 1 << 62
 _WORD = (1 << 64) - 1
+
+
+Places = Ints | list[int]
+"""Places in the target set; a list where they may exceed an array's numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +77,33 @@ class _Ipv4Spans:
         return found
 
 
+class _Memory:
+    """What was found for the latest batches: each is asked about several times within a turn."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[int, int, int], tuple[Ints, Ints, Places]] = {}
+
+    def get(self, ordinals: Ints) -> tuple[Ints, Places] | None:
+        """Rows and places of exactly these ordinals, if they are remembered."""
+        if not 0 < len(ordinals) <= _MEMORABLE:
+            return None
+        known = self._found.get(self._key(ordinals))
+        if known is None or not np.array_equal(known[0], ordinals):
+            return None
+        return known[1:]
+
+    def keep(self, ordinals: Ints, rows: Ints, places: Places) -> None:
+        """Remember them, in the place of the oldest."""
+        if 0 < len(ordinals) <= _MEMORABLE:
+            self._found[self._key(ordinals)] = ordinals.copy(), rows, places
+            if len(self._found) > _MEMORY:
+                del self._found[next(iter(self._found))]
+
+    @staticmethod
+    def _key(ordinals: Ints) -> tuple[int, int, int]:
+        return len(ordinals), int(ordinals[0]), int(ordinals[-1])
+
+
 class PortSpace:
     """The ports of one scan, or of one shard of it.
 
@@ -88,6 +122,7 @@ class PortSpace:
         self._rows = [(kind, number) for kind in kinds for number in ports.of(kind.protocol)]
         self._row_kinds = np.array([PROBES.index(kind) for kind, _ in self._rows], np.uint8)
         self._row_ports = np.array([number for _, number in self._rows], np.uint16)
+        self._kinds = np.flatnonzero(np.bincount(self._row_kinds))
         # Row by kind and port number, -1 for none: looked up for every reply.
         self._row_of = np.full((len(PROBES), 1 << 16), -1, np.int64)
         self._row_of[self._row_kinds, self._row_ports] = np.arange(len(self._rows))
@@ -98,6 +133,7 @@ class PortSpace:
         self._permutation = Permutation(max(self.total, 1), key)
         self._v4_count = targets.v4.count
         self._vector = self.total < _VECTOR_LIMIT
+        self._memory = _Memory()
         spans = list(islice(targets.spans(4), _MAX_SPANS + 1))
         self._v4 = _Ipv4Spans(spans) if spans and len(spans) <= _MAX_SPANS else None
 
@@ -113,6 +149,8 @@ class PortSpace:
 
     def kinds(self, ordinals: Ints) -> NDArray[np.uint8]:
         """Which probe each port is asked by: an index into `rawscan.rules.PROBES`."""
+        if len(self._kinds) == 1:
+            return np.full(len(ordinals), self._kinds[0], np.uint8)
         return self._row_kinds[self._split(ordinals)[0]]
 
     def hosts(self, ordinals: Ints) -> NDArray[np.uint64]:
@@ -169,16 +207,22 @@ class PortSpace:
         indexes = (rows[asked] * self.targets.count + places[asked]).astype(np.uint64)
         positions = self._permutation.inverse(indexes).astype(np.int64)
         ours = positions % step == first
-        found[asked[ours]] = positions[ours] // step
+        answered = positions[ours] // step
+        asked = asked[ours]
+        found[asked] = answered
+        self._memory.keep(answered, rows[asked], places[asked])
         return found
 
-    def _split(self, ordinals: Ints) -> tuple[Ints, Ints | list[int]]:
+    def _split(self, ordinals: Ints) -> tuple[Ints, Places]:
         """Row (kind and port number) and place in the target set, for each ordinal."""
+        if known := self._memory.get(ordinals):
+            return known
         step, first = self._shard.count, self._shard.index - 1
         if self._vector:
             positions = (ordinals * step + first).astype(np.uint64)
             indexes = self._permutation.batch(positions).astype(np.int64)
             rows, places = np.divmod(indexes, self.targets.count)
+            self._memory.keep(ordinals, rows, places)
             return rows, places
         pairs = [
             divmod(self._permutation.at(ordinal * step + first), self.targets.count)
@@ -186,7 +230,7 @@ class PortSpace:
         ]
         return np.array([row for row, _ in pairs], np.int64), [place for _, place in pairs]
 
-    def _addresses(self, places: Ints | list[int], chosen: Ints) -> Addresses:
+    def _addresses(self, places: Places, chosen: Ints) -> Addresses:
         if isinstance(places, list):
             return Addresses.of(self.targets.at(places[index]) for index in chosen.tolist())
         places = places[chosen]
@@ -194,14 +238,14 @@ class PortSpace:
             return Addresses(4, None, self._v4.at(places))
         return Addresses.of(self.targets.at(place) for place in places.tolist())
 
-    def _places(self, targets: Addresses) -> Ints | list[int]:
+    def _places(self, targets: Addresses) -> Places:
         if targets.version == 4 and self._v4 is not None:
             return self._v4.index(targets.low)
         places = [self.targets.index(address) for address in targets]
         return np.array(places, np.int64) if self._vector else places
 
 
-def _numbers(places: Ints | list[int]) -> NDArray[np.uint64]:
+def _numbers(places: Places) -> NDArray[np.uint64]:
     if isinstance(places, list):
         return np.array([place & _WORD for place in places], np.uint64)
     return places.astype(np.uint64)

@@ -30,6 +30,8 @@ from rawscan.wire.batch import ETHERNET_BYTES
 _ETHERTYPES = {4: b"\x08\x00", 6: b"\x86\xdd"}
 _BATCH, _STRIDE_BYTES = 1024, 256
 _BLOCK = 4096
+_SLOT_BYTES = 256
+_LEAST_SLOTS, _MOST_SLOTS = 1 << 14, 1 << 18
 
 Ints = NDArray[np.int64]
 
@@ -232,16 +234,28 @@ def _elsewhere(target: IPAddress, path: Path, interface: str) -> str:
 
 
 def open_ethernet(
-    path: Path, finder: PathFinder, source_ports: range, *, xdp: bool = False, size: int = 0
+    path: Path,
+    finder: PathFinder,
+    source_ports: range,
+    *,
+    xdp: bool = False,
+    size: int = 0,
+    replies: int = _MOST_SLOTS,
 ) -> EthernetLink:
     """Open the link on a path's interface. `size` is that of the largest packet, in bytes.
+
+    The ring has room for all of so many `replies`, within bounds: the kernel takes 1.6 ms to make
+    a megabyte of it.
 
     Raises `PrivilegeError` without CAP_NET_RAW, `LinkError` if the interface will not do.
     """
     if path.kind is not LinkKind.ETHERNET or path.mac is None:
         raise LinkError(f"{path.interface} is no Ethernet; use --link rawip")
     stride = max(_STRIDE_BYTES, 1 << (ETHERNET_BYTES + size - 1).bit_length())
-    receiver = FrameReceiver(path.interface, filter_for(source_ports))
+    slots = min(max(1 << (replies - 1).bit_length(), _LEAST_SLOTS), _MOST_SLOTS)
+    receiver = FrameReceiver(
+        path.interface, filter_for(source_ports), slots * _SLOT_BYTES, _SLOT_BYTES
+    )
     try:
         sender: Sender = (
             _xdp_sender(path.interface, stride)

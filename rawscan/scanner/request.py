@@ -168,7 +168,7 @@ def _open_ethernet(request: Request, ports: range, *, xdp: bool = False) -> tupl
     finder = PathFinder(request.interface, request.source_ip)
     size = _LARGEST_HEADERS + len(request.udp_payload)
     path = finder.path_for(request.targets.at(0))
-    link = open_ethernet(path, finder, ports, xdp=xdp, size=size)
+    link = open_ethernet(path, finder, ports, xdp=xdp, size=size, replies=request.count)
     return link, link.sources
 
 
