@@ -35,6 +35,18 @@ def shown(records: list[dict[str, Any]], width: int | None = None) -> list[str]:
     return stream.getvalue().splitlines()
 
 
+def test_a_plain_table_looks_like_that_of_a_wide_terminal() -> None:
+    records = [
+        row("10.0.0.254", reason="cut", reason_ip="1.1.1.1", state="filtered", source="10.0.0.1"),
+        row("10.0.0.9", hints=["syn-proxy"], rtt_ms=1234.5, source="10.0.0.1"),
+        row("fd56:1234:5678:9abc:def0:1234:5678:9abc", source="::2", confidence=0.5, rtt_ms=None),
+        row("::1", source="::3", state="unknown", tries=10, reason_ttl=None, reason_ip=None),
+        *(row(f"10.1.{n // 250}.{n % 250}", state="unfiltered") for n in range(MAX_ROWS + 1)),
+    ]
+    for some in (records[:4], records[:1], records[1:3], records[3:], []):
+        assert shown(some) == [line.rstrip() for line in shown(some, 200)]
+
+
 def test_rows_are_in_the_order_of_addresses() -> None:
     mixed = ["fd00::5", "10.0.0.10", "10.0.0.9", "fd00::a"]
     records = [row(t) for t in mixed] + [row("10.0.0.9", port=80), row("10.0.0.9", probe="ack")]
