@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rawscan.correlate import LiveCorrelator, ask_of
 from rawscan.engine import TARGET, Answer, Arrivals
@@ -47,8 +48,7 @@ class Listener:
         self._token = token
         self._kinds = tuple(kinds)
         self._kind_numbers = np.array([PROBES.index(kind) for kind in kinds], np.uint8)
-        self._is_ours = np.zeros(1 << 16, np.bool_)
-        self._is_ours[np.array(token.source_ports)] = True
+        self._is_ours = _mask(token.source_ports)
         self._correlator = LiveCorrelator(token, kinds)
         self.responders: list[IPAddress] = []
         self._responder_of: dict[IPAddress, int] = {}
@@ -190,12 +190,12 @@ def is_own_probe(token: Token, kinds: Sequence[ProbeKind], packet: Packet) -> bo
     return False
 
 
-def recordable(token: Token, kinds: Sequence[ProbeKind]) -> Callable[[Frame], bool]:
+def recordable(token: Token, kinds: Sequence[ProbeKind]) -> Callable[[Block], NDArray[np.bool_]]:
     """What belongs into a recording: frames that go to, or quote, one of our source ports.
 
     Our own probes that come back to us do not: they were recorded when they went.
     """
-    correlator = LiveCorrelator(token, kinds)
+    correlator, our_ports = LiveCorrelator(token, kinds), _mask(token.source_ports)
 
     def is_ours(frame: Frame) -> bool:
         try:
@@ -204,4 +204,19 @@ def recordable(token: Token, kinds: Sequence[ProbeKind]) -> Callable[[Frame], bo
             return False
         return correlator.is_ours(packet) and not is_own_probe(token, kinds, packet)
 
-    return is_ours
+    def are_ours(block: Block) -> NDArray[np.bool_]:
+        replies = decode_batch(block.frames, block.lengths, block.offset)
+        ours = our_ports[replies.source_port] & replies.may_answer
+        # A frame from one of our ports may be a probe of ours; only a whole look tells.
+        for index in np.flatnonzero(replies.rare | (ours & our_ports[replies.port])).tolist():
+            ours[index] = is_ours(block.packet(index))
+        return ours
+
+    return are_ours
+
+
+def _mask(ports: range) -> NDArray[np.bool_]:
+    """True at these port numbers."""
+    mask = np.zeros(1 << 16, np.bool_)
+    mask[np.array(ports)] = True
+    return mask
