@@ -5,6 +5,7 @@ It loads nothing before it can answer Ctrl-C in one line: click alone takes 0.03
 
 from __future__ import annotations
 
+import os
 import sys
 
 
@@ -15,7 +16,15 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.stderr.write("rawscan: interrupted\n")
         sys.exit(130)  # `rawscan.errors.INTERRUPTED`, which may not have been loaded
-    run()
+    code: object = 0
+    try:
+        run()
+    except SystemExit as end:
+        code = end.code
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # All is closed and written. To take itself apart would cost Python another 0.02 s.
+    os._exit(code if isinstance(code, int) else 0)
 
 
 if __name__ == "__main__":

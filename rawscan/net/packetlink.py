@@ -179,7 +179,7 @@ class EthernetLink:
     def sources(self, targets: Addresses) -> Iterator[tuple[IPAddress | LinkError, Ints]]:
         """Our address on the way to each target, for rows of the batch, or why there is no way."""
         numbers = self._finder.paths_for(targets.octets)
-        for number in np.unique(numbers).tolist():
+        for number in np.flatnonzero(np.bincount(numbers)).tolist():
             rows = np.flatnonzero(numbers == number)
             path, first = self._finder.answers[number], targets.at(int(rows[0]))
             if isinstance(path, LinkError):
@@ -195,7 +195,7 @@ class EthernetLink:
         """The MAC address that each frame goes to, and who has none."""
         numbers = self._finder.paths_for(targets.octets)
         macs = np.zeros((len(targets), 6), np.uint8)
-        for number in np.unique(numbers).tolist():
+        for number in np.flatnonzero(np.bincount(numbers)).tolist():
             path, rows = self._finder.answers[number], np.flatnonzero(numbers == number)
             if isinstance(path, LinkError):
                 continue

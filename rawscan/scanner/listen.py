@@ -112,8 +112,13 @@ class Listener:
     ) -> Arrivals:
         from_target = replies.from_target[rows]
         responders = np.full(len(rows), TARGET, np.int32)
-        for at in np.flatnonzero(~from_target).tolist():
-            responders[at] = self._number(replies.address(replies.responder, int(rows[at])))
+        others = np.flatnonzero(~from_target)
+        if len(others):
+            senders = replies.responder[rows[others]]
+            _, first, which = np.unique(senders, axis=0, return_index=True, return_inverse=True)
+            examples = rows[others[first]].tolist()
+            numbers = [self._number(replies.address(replies.responder, row)) for row in examples]
+            responders[others] = np.array(numbers, np.int32)[which.reshape(-1)]
         own = replies.own[rows]
         return Arrivals(
             ordinals=ordinals,
