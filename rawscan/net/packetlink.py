@@ -252,10 +252,8 @@ def open_ethernet(
     if path.kind is not LinkKind.ETHERNET or path.mac is None:
         raise LinkError(f"{path.interface} is no Ethernet; use --link rawip")
     stride = max(_STRIDE_BYTES, 1 << (ETHERNET_BYTES + size - 1).bit_length())
-    slots = min(max(1 << (replies - 1).bit_length(), _LEAST_SLOTS), _MOST_SLOTS)
-    receiver = FrameReceiver(
-        path.interface, filter_for(source_ports), slots * _SLOT_BYTES, _SLOT_BYTES
-    )
+    ring_bytes = ring_slots(replies) * _SLOT_BYTES
+    receiver = FrameReceiver(path.interface, filter_for(source_ports), ring_bytes, _SLOT_BYTES)
     try:
         sender: Sender = (
             _xdp_sender(path.interface, stride)
@@ -267,6 +265,14 @@ def open_ethernet(
         raise
     name = "xdp" if xdp else "packet"
     return EthernetLink(name, path.interface, path.mac, finder, sender, receiver)
+
+
+def ring_slots(replies: int) -> int:
+    """How many frames the ring should hold where so many may come: a power of two, within bounds.
+
+    The least is what a scan at full speed is sent while a busy machine lets it wait.
+    """
+    return min(max(1 << (replies - 1).bit_length(), _LEAST_SLOTS), _MOST_SLOTS)
 
 
 def _xdp_sender(interface: str, stride: int) -> Sender:
