@@ -95,6 +95,11 @@ class Verdicts:
             odd=(),
         )
 
+    @property
+    def alike(self) -> NDArray[np.int16]:
+        """Equal numbers for rows whose records differ in targets and numbers alone."""
+        return self.rule.astype(np.int16) * 2 + self.answered
+
     def by_state(self) -> Iterator[tuple[State, NDArray[np.intp]]]:
         """The rows of the columns, state by state."""
         numbers = _STATE_OF_RULE[self.rule]

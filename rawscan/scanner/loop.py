@@ -167,15 +167,13 @@ class Scan:
                 is_odd[:] = True
             if decided.extras:
                 is_odd |= np.isin(group.ordinals, list(decided.extras))
-            batch = everything
-            if is_odd.any():
-                odd = tuple(
-                    self._odd(
-                        everything.record(row), decided, int(group.rows[row]), int(firsts[row])
-                    )
-                    for row in np.flatnonzero(is_odd).tolist()
-                )
-                batch = replace(everything.take(np.flatnonzero(~is_odd)), odd=odd)
+            odd = tuple(
+                self._odd(everything.record(row), decided, int(group.rows[row]), int(firsts[row]))
+                for row in np.flatnonzero(is_odd).tolist()
+            )
+            plain = np.flatnonzero(~is_odd)
+            plain = plain[np.argsort(everything.alike[plain], kind="stable")]
+            batch = replace(everything.take(plain), odd=odd)
             self._count(batch)
             yield batch
 

@@ -134,7 +134,9 @@ def open_link(request: Request, ports: range, tell: Callable[[str], None]) -> tu
         from rawscan.net.scapylink import ScapyLink
 
         return Batched(ScapyLink(request.interface)), sources
-    return Batched(RawIpLink(request.interface)), sources
+    parts = {4: request.targets.v4, 6: request.targets.v6}
+    versions = [version for version, part in parts.items() if part]
+    return Batched(RawIpLink(request.interface, versions)), sources
 
 
 def _wants_ethernet(request: Request) -> bool:
