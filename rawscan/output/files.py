@@ -59,7 +59,8 @@ class JsonLines(Sink):
         """Append their lines."""
         from rawscan.output.lines import port_lines  # brings NumPy
 
-        self._stream.write(port_lines(batch))
+        for lines in port_lines(batch):
+            self._stream.write(lines)
         self._stream.flush()
 
     def close(self) -> None:

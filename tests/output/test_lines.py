@@ -77,10 +77,12 @@ ODD = Verdict(
 @given(batches())
 def test_every_character_is_what_the_records_give(batch: Verdicts) -> None:
     wanted = [to_line(port_record(verdict)) for verdict in batch]
-    assert port_lines(batch) == "".join(line + "\n" for line in wanted)
+    pieces = list(port_lines(batch))
+    assert "".join(pieces) == "".join(line + "\n" for line in wanted)
+    assert all(piece.endswith("\n") for piece in pieces)
 
 
-@pytest.mark.parametrize("count", [4096, 4097, 10_000])
+@pytest.mark.parametrize("count", [256, 257, 4097, 10_000])
 def test_more_lines_than_one_block(count: int) -> None:
     rule = np.full(count, ROWS[0], np.uint8)
     batch = Verdicts(
@@ -97,7 +99,7 @@ def test_more_lines_than_one_block(count: int) -> None:
         (),
         1_700_000_000.0,
     )
-    assert port_lines(batch).splitlines() == [to_line(port_record(each)) for each in batch]
+    assert "".join(port_lines(batch)).splitlines() == [to_line(port_record(each)) for each in batch]
 
 
 def test_a_thousandth_is_rounded_as_a_record_rounds_it() -> None:
