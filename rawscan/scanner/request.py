@@ -9,11 +9,10 @@ from dataclasses import dataclass, field
 from hashlib import blake2s
 from pathlib import Path
 from secrets import token_bytes
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rawscan.capture.writer import PcapngWriter
 from rawscan.engine import Settings
 from rawscan.errors import CaptureError, LinkError, UsageError
 from rawscan.model import DEFAULT_PORT, IPAddress, ProbeKind, Verdict
@@ -31,6 +30,9 @@ from rawscan.targets import TargetSet
 from rawscan.wire.addresses import Addresses
 from rawscan.wire.linklayer import RAW
 from rawscan.wire.token import Token
+
+if TYPE_CHECKING:
+    from rawscan.capture.writer import PcapngWriter
 
 LINKS = ("auto", "rawip", "packet", "xdp", "scapy")
 
@@ -219,6 +221,8 @@ def open_scan(
 
 
 def _recorder(request: Request, path: Path) -> PcapngWriter:
+    from rawscan.capture.writer import PcapngWriter
+
     try:
         return PcapngWriter(
             path,
