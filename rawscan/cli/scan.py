@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -145,6 +146,8 @@ def command(**options: Any) -> int:
 
     TARGET is an address, 10.0.0.0/24, 10.0.0.1-20, 10.0-3.*.1,5, a host name, or IPv6.
     """  # fmt: skip
+    # NumPy's linear algebra, which is not used here, would start a thread for every core.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from rawscan.engine import Settings
     from rawscan.net.routes import check_interface, check_source
     from rawscan.scanner import Request
