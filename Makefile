@@ -62,6 +62,8 @@ imports: venv ## Check that imports go down the floors only
 
 bench: venv ## Measure rawscan beside its peers, in namespaces of its own
 	@$(call have,$(TEST_TOOLS)) || $(call apt,$(TEST_PACKAGES))
+# An installed program has its bytecode.
+	$(BIN)/python -m compileall -q rawscan
 	$(BIN)/python benchmarks/run.py
 
 clean: ## Remove what these targets have made

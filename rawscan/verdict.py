@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from rawscan.model import Evidence, IPAddress, Port, ReplyKind, State, Verdict
 from rawscan.rules import rule_for, strength
 
@@ -81,4 +84,33 @@ class TtlBook:
         if ttl is None or verdict.reason_ip != target:
             return None
         first = self._first.setdefault(target, ttl)
-        return None if first == ttl else f"ttl-differs: {ttl}, elsewhere {first}"
+        return None if first == ttl else ttl_hint(ttl, first)
+
+
+class TtlColumn:
+    """`TtlBook` for a whole scan: its targets by number, many at once, one byte for each.
+
+    Those numbered `MAX_TTLS` and above are not remembered.
+    """
+
+    def __init__(self, targets: int) -> None:
+        self._first = np.zeros(min(targets, MAX_TTLS), np.uint8)
+
+    def firsts(self, hosts: NDArray[np.uint64], ttls: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Each target's first TTL, learnt from this reply if there was none; 0: not remembered."""
+        known = np.flatnonzero(hosts < len(self._first))
+        places = hosts[known].astype(np.int64)
+        new = np.flatnonzero(self._first[places] == 0)[::-1]  # of several, the first is kept
+        self._first[places[new]] = ttls[known[new]]
+        firsts = np.zeros(len(hosts), np.uint8)
+        firsts[known] = self._first[places]
+        return firsts
+
+
+MAX_TTLS = 1 << 22
+"""Targets whose first TTL a scan remembers, one byte for each."""
+
+
+def ttl_hint(ttl: int, first: int) -> str:
+    """The hint for a TTL that is not the target's first."""
+    return f"ttl-differs: {ttl}, elsewhere {first}"

@@ -119,3 +119,36 @@ def test_order_depends_on_the_key_alone() -> None:
     targets, ports = TargetSet.parse(["10.0.0.0/24"]), parse_ports("561")
     orders = [everything(PortSpace(targets, ports, (SYN,), key)) for key in (b"1", b"1", b"2")]
     assert orders[0] == orders[1] != orders[2]
+
+
+def test_what_is_remembered_of_a_batch_is_what_it_would_find_again() -> None:
+    space = space_of("10.0.0.0/24", "fd00::/120", ports="80,561")
+    fresh = [space_of("10.0.0.0/24", "fd00::/120", ports="80,561") for _ in range(40)]
+    batches = [np.arange(n, n + 50, dtype=np.int64) for n in range(40)]
+    backwards = batches[0][::-1].copy()
+    for ordinals, anew in zip([*batches, backwards], [*fresh, fresh[0]], strict=True):
+        for _ in range(2):
+            assert space.ports(ordinals) == anew.ports(ordinals)
+    middle = batches[7].copy()
+    middle[10:20] = middle[10:20][::-1]  # as long, and with the same ends
+    assert space.ports(middle) == space_of("10.0.0.0/24", "fd00::/120", ports="80,561").ports(
+        middle
+    )
+
+
+def test_a_batch_may_be_overwritten_by_whoever_asked() -> None:
+    space = space_of("10.0.0.0/24")
+    ordinals = np.arange(8, dtype=np.int64)
+    first = space.ports(ordinals)
+    ordinals[3] = 100
+    assert space.ports(ordinals)[3] != first[3]
+    assert space.ports(np.arange(8, dtype=np.int64)) == first
+
+
+def test_groups_say_where_their_ports_stood() -> None:
+    space = space_of("10.0.0.0/28", "fd00::/124")
+    ordinals = np.arange(space.count, dtype=np.int64)[::-1].copy()
+    hosts = space.identify(ordinals)[1]
+    for group in space.groups(ordinals):
+        assert (ordinals[group.rows] == group.ordinals).all()
+        assert (hosts[group.rows] == group.hosts).all()

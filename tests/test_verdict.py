@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from ipaddress import ip_address
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rawscan.model import Evidence, IPAddress, Port, ProbeKind, ReplyKind, Signal, State, Verdict
-from rawscan.verdict import TtlBook, judge
+from rawscan.verdict import MAX_TTLS, TtlBook, TtlColumn, judge, ttl_hint
 
 TARGET, ROUTER, OTHER = map(ip_address, ("10.56.1.3", "10.56.0.1", "10.56.0.2"))
 SYN, UDP, ACK = (Port(TARGET, 561, kind) for kind in (ProbeKind.SYN, ProbeKind.UDP, ProbeKind.ACK))
@@ -178,3 +179,27 @@ def test_ttl_book_does_not_learn_from_others() -> None:
     book.hint(replace(reply, reason_ip=ROUTER, reason_ttl=9))
     book.hint(replace(reply, reason_ttl=None))
     assert book.hint(reply) is None
+
+
+def firsts(column: TtlColumn, hosts: list[int], ttls: list[int]) -> list[int]:
+    found = column.firsts(np.array(hosts, np.uint64), np.array(ttls, np.uint8))
+    return [int(ttl) for ttl in found]
+
+
+def test_ttl_column_remembers_the_first_of_each_target() -> None:
+    column = TtlColumn(4)
+    # Target 2 answers twice in one batch: the earlier one is the measure.
+    assert firsts(column, [2, 0, 2, 3], [63, 64, 60, 255]) == [63, 64, 63, 255]
+    assert firsts(column, [3, 2, 1, 0], [1, 2, 3, 4]) == [255, 63, 3, 64]
+    assert firsts(column, [], []) == []
+
+
+def test_ttl_column_is_the_ttl_book_in_bounded_memory() -> None:
+    book, column = TtlBook(), TtlColumn(2**40)
+    replies = [(OTHER, 5, 64), (OTHER, 5, 63), (ROUTER, 6, 1), (OTHER, 5, 64), (ROUTER, 6, 2)]
+    for target, host, ttl in replies:
+        (first,) = firsts(column, [host], [ttl])
+        port = Port(target, 561, ProbeKind.SYN)
+        said = replace(verdict(SYN, seen(RST, ttl=ttl)), port=port, reason_ip=target)
+        assert book.hint(said) == (None if first == ttl else ttl_hint(ttl, first))
+    assert firsts(column, [MAX_TTLS, 2**40], [64, 64]) == [0, 0]  # no room for those

@@ -59,6 +59,7 @@ def main(arguments: list[str] | None = None) -> None:
 def _run(arguments: list[str] | None) -> int:
     try:
         code = cli.main(arguments, prog_name="rawscan", standalone_mode=False)
+        sys.stdout.flush()  # what cannot be written is to be told here
     except click.ClickException as error:
         error.show()
         return error.exit_code

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from math import isfinite
 from pathlib import Path
 from types import FrameType
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
@@ -18,6 +18,9 @@ from rawscan.output.files import JsonLines, Sink, check_apart, check_output, ope
 from rawscan.output.records import Record
 from rawscan.output.table import Rows, plain_table, port_table
 from rawscan.ports import PortSpec, builtin_service, parse_ports
+
+if TYPE_CHECKING:
+    from rawscan.verdicts import Verdicts
 
 ports_option = click.option(
     "-p",
@@ -118,6 +121,13 @@ class Results:
             sink.write(record)
         if record["type"] == "port" and not self._as_json:
             self.rows.add(record)
+
+    def write_ports(self, batch: Verdicts) -> None:
+        """Give many verdicts to every output."""
+        for sink in self._sinks:
+            sink.write_ports(batch)
+        if not self._as_json:
+            self.rows.add_ports(batch)
 
     def close(self) -> None:
         """Finish every file."""

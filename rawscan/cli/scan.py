@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,6 @@ from rawscan.cli.scanplan import show_plan
 from rawscan.cli.scanreport import progress, say_summary, scan_record, summary_record
 from rawscan.cli.scanrequest import read_from, request_of, targets_of
 from rawscan.errors import INTERRUPTED, UsageError
-from rawscan.output.records import port_record
 
 if TYPE_CHECKING:
     from rawscan.scanner import Request
@@ -27,6 +27,8 @@ def command(**options: Any) -> int:
 
     TARGET is an address, 10.0.0.0/24, 10.0.0.1-20, 10.0-3.*.1,5, a host name, or IPv6.
     """  # fmt: skip
+    # NumPy's linear algebra, which is not used here, would start a thread for every core.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from rawscan.scanner.admission import admit
 
     admitted = admit(targets_of(options), options["include_reserved"])
@@ -58,8 +60,8 @@ def _scan(request: Request, options: dict[str, Any]) -> int:
         try:
             results.write(scan_record(request, scan.link_name, started_s))
             with progress(request, scan, options["as_json"]) as tick:
-                for verdict in scan.run():
-                    results.write(port_record(verdict))
+                for batch in scan.batches():
+                    results.write_ports(batch)
                     tick()
             summary = summary_record(request, scan, started_s)
             results.write(summary)

@@ -108,7 +108,10 @@ class FrameSink(Protocol):
 class RecordingLink:
     """A link that writes what passes through it: every probe, and every reply that concerns us."""
 
-    def __init__(self, link: Link, sink: FrameSink, concerns: Callable[[Frame], bool]) -> None:
+    def __init__(
+        self, link: Link, sink: FrameSink, concerns: Callable[[Block], NDArray[np.bool_]]
+    ) -> None:
+        """`concerns` says of each frame of a block whether it is to be written."""
         self.name = link.name
         self.buffer = link.buffer
         self.headroom = link.headroom
@@ -137,10 +140,8 @@ class RecordingLink:
         """
         self._sink.flush()
         block = self._link.receive(timeout_s)
-        for index in range(len(block)):
-            frame = block.packet(index)
-            if self._concerns(frame):
-                self._sink.write(frame, "in")
+        for index in np.flatnonzero(self._concerns(block)).tolist() if len(block) else ():
+            self._sink.write(block.packet(index), "in")
         return block
 
     def drops(self) -> int:

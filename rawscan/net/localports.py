@@ -6,6 +6,7 @@ kernel answer in its name.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from pathlib import Path
 
@@ -43,22 +44,16 @@ def free_window(used: set[int], ephemeral: range, asked: Collection[int] = ()) -
     Ports that the kernel may give away during the scan, and those that are asked (a scan of our own
     machine hears its own probes), are avoided, unless nothing else is left.
     """
-    given, asked = set(ephemeral), set(asked)
-    for taken in (used | given | asked, used | given, used | asked, used):
-        free = [port for port in range(_LOWEST, _HIGHEST + 1) if port not in taken]
+    for avoided in ((*ephemeral, *asked), ephemeral, asked, ()):
+        free = bytearray(_LOWEST) + b"\1" * (_HIGHEST + 1 - _LOWEST)
+        for port in (*used, *avoided):
+            free[port] = 0
+        runs = [found.span() for found in re.finditer(rb"\x01+", free)]
         for size in _SIZES:
-            for window in _runs(free, size):
-                return window
+            for first, end in reversed(runs):
+                if end - first >= size:
+                    return range(end - size, end)
     raise LinkError("this machine has no 64 neighbouring ports free to send probes from")
-
-
-def _runs(free: list[int], size: int) -> list[range]:
-    """Windows of `size` consecutive numbers in a sorted list, from the top."""
-    return [
-        range(free[end] - size + 1, free[end] + 1)
-        for end in range(len(free) - 1, size - 2, -1)
-        if free[end] - free[end - size + 1] == size - 1
-    ]
 
 
 def source_ports(asked: Collection[int] = ()) -> range:

@@ -184,12 +184,14 @@ class PathFinder:
         import numpy as np
 
         ways = self._map(4 if targets.shape[1] == 4 else 6)
-        places, first = np.unique(ways.places(targets), return_index=True)
-        numbers = np.frombuffer(ways.numbers, np.int64)
-        for place, at in zip(places.tolist(), first.tolist(), strict=True):
-            if numbers[place] == _UNASKED:
+        numbers, places = np.frombuffer(ways.numbers, np.int64), ways.places(targets)
+        found = numbers[places]
+        unasked = np.flatnonzero(found == _UNASKED)
+        if len(unasked):
+            new, first = np.unique(places[unasked], return_index=True)
+            for place, at in zip(new.tolist(), unasked[first].tolist(), strict=True):
                 numbers[place] = self._number_for(_from_row(targets[at]), whole_interval=True)
-        found = numbers[ways.places(targets)]
+            found = numbers[places]
         for at in np.flatnonzero(found == _EACH).tolist():
             found[at] = self._number_for(_from_row(targets[at]), whole_interval=False)
         return found

@@ -1,6 +1,7 @@
 """Where records go: files whose name tells the format, and standard output. Writes files.
 
-A format is a class with `write` and `close`, and a line in `FORMATS`.
+A format is a class with `write` and `close`, and a line in `FORMATS`; `write_ports` too if it can
+do better with many verdicts at once than one record after the other.
 """
 
 from __future__ import annotations
@@ -13,11 +14,14 @@ import os
 import stat
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import BinaryIO, Protocol, TextIO
+from typing import TYPE_CHECKING, BinaryIO, Protocol, TextIO
 
 from rawscan.errors import UsageError
-from rawscan.output.records import Record, to_line
+from rawscan.output.records import Record, port_record, to_line
 from rawscan.output.table import Rows, plain_table
+
+if TYPE_CHECKING:
+    from rawscan.verdicts import Verdicts
 
 
 class Sink(Protocol):
@@ -27,13 +31,21 @@ class Sink(Protocol):
         """Take one record."""
         ...
 
+    def write_ports(self, batch: Verdicts) -> None:
+        """Take many verdicts, which are as good as their `port` records."""
+        for verdict in batch:
+            self.write(port_record(verdict))
+
     def close(self) -> None:
         """Write what is still to be written."""
         ...
 
 
-class JsonLines:
-    """One record a line, each flushed at once, so that whoever reads along sees whole lines."""
+class JsonLines(Sink):
+    """One record a line, each flushed at once, so that whoever reads along sees whole lines.
+
+    Verdicts that came together are written together.
+    """
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -43,11 +55,19 @@ class JsonLines:
         self._stream.write(to_line(record) + "\n")
         self._stream.flush()
 
+    def write_ports(self, batch: Verdicts) -> None:
+        """Append their lines."""
+        from rawscan.output.lines import port_lines  # brings NumPy
+
+        for lines in port_lines(batch):
+            self._stream.write(lines)
+        self._stream.flush()
+
     def close(self) -> None:
         """Nothing is held back."""
 
 
-class JsonArray:
+class JsonArray(Sink):
     """All records as one JSON array, one record a line; closed properly on interrupt too."""
 
     def __init__(self, stream: TextIO) -> None:
@@ -64,7 +84,7 @@ class JsonArray:
         self._stream.write("[]\n" if self._before == "[\n" else "\n]\n")
 
 
-class Csv:
+class Csv(Sink):
     """The `port` records as RFC 4180 CSV; hints are joined by `; `. Other records are left out."""
 
     def __init__(self, stream: TextIO) -> None:
@@ -89,7 +109,7 @@ class Csv:
         """Nothing is held back."""
 
 
-class Text:
+class Text(Sink):
     """The table that the terminal shows, without colours."""
 
     def __init__(self, stream: TextIO) -> None:
@@ -100,6 +120,10 @@ class Text:
         """Keep a `port` record for the table."""
         if record["type"] == "port":
             self._rows.add(record)
+
+    def write_ports(self, batch: Verdicts) -> None:
+        """Keep what the table will show of them."""
+        self._rows.add_ports(batch)
 
     def close(self) -> None:
         """Write the table."""
@@ -116,7 +140,7 @@ FORMATS: dict[str, Callable[[TextIO], Sink]] = {
 }
 
 
-class _File:
+class _File(Sink):
     """A sink that owns its file."""
 
     def __init__(self, stream: TextIO, sink: Sink) -> None:
@@ -125,6 +149,9 @@ class _File:
 
     def write(self, record: Record) -> None:
         self._sink.write(record)
+
+    def write_ports(self, batch: Verdicts) -> None:
+        self._sink.write_ports(batch)
 
     def close(self) -> None:
         self._sink.close()

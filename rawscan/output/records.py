@@ -37,7 +37,7 @@ def port_record(verdict: Verdict) -> Record:
         "reason": verdict.reason,
         "reason_ip": None if verdict.reason_ip is None else str(verdict.reason_ip),
         "reason_ttl": verdict.reason_ttl,
-        "rtt_ms": None if verdict.rtt_s is None else round(verdict.rtt_s * 1000, 3),
+        "rtt_ms": None if verdict.rtt_s is None else round(verdict.rtt_s * 1e6) / 1000,
         "tries": verdict.tries,
         # Rounded down: silence is never certain.
         "confidence": floor(verdict.confidence * 1e9) / 1e9,

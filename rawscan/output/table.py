@@ -1,18 +1,19 @@
-"""Tables for people, made with Rich from the records. Writes to the stream it is given."""
+"""Tables for people, made from the records, on terminals with Rich. Writes to what it is given."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from ipaddress import ip_address
 from math import floor
 from typing import TYPE_CHECKING, TextIO
 
-from rawscan.output.records import Record
+from rawscan.output.records import Record, port_record
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.table import Table
+
+    from rawscan.verdicts import Verdicts
 
 STATE_STYLES = {
     "open": "bold green",
@@ -29,6 +30,10 @@ MAX_ROWS = 300
 
 _PLAIN_WIDTH = 200
 _WIDE, _NARROW = 100, 64
+_STATE_AT = 2
+_FOLDED = {"TARGET", "REASON", "FROM", "ASKED BY"}
+_WHOLE = {"PORT", "STATE", "RTT"}
+_RIGHT = {"TTL", "RTT", "TRIES", "SURE"}
 
 
 def sort_key(record: Record) -> tuple[int, int, int, str, str]:
@@ -74,6 +79,19 @@ class Rows:
         else:
             self._kept[state].clear()
 
+    def add_ports(self, batch: Verdicts) -> None:
+        """Take the `port` records of a batch; those that no table will show are only counted."""
+        for state, rows in batch.by_state():
+            name = state.value
+            if self.counts[name] + len(rows) <= MAX_ROWS:
+                for row in rows.tolist():
+                    self.add(port_record(batch.record(row)))
+            else:
+                self.counts[name] += len(rows)
+                self._kept[name].clear()
+        for verdict in batch.odd:
+            self.add(port_record(verdict))
+
     @property
     def shown(self) -> list[Record]:
         """The records to be shown, in order."""
@@ -106,53 +124,72 @@ def port_table(rows: Rows, console: Console) -> None:
     records = rows.shown
     gap = 2 if console.width >= _NARROW else 1
     table = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0), header_style="bold")
-    askers = {(ip_address(row["target"]).version, row.get("source")) for row in records}
-    sources = len(askers) > len({version for version, _ in askers})
-    _columns(table, console.width, sources)
+    sources = _many_askers(records)
+    for heading in _headings(console.width, sources):
+        table.add_column(
+            heading,
+            justify="right" if heading in _RIGHT else "left",
+            no_wrap=heading in _WHOLE,
+            overflow="fold" if heading in _FOLDED else "ellipsis",
+        )
     for row in records:
-        table.add_row(*_cells(row, console.width, sources))
+        cells = _cells(row, console.width, sources)
+        cells[_STATE_AT] = f"[{STATE_STYLES[row['state']]}]{row['state']}[/]"
+        table.add_row(*cells)
     if records:
         console.print(table)
-    if rows.hidden:
-        console.print(f"Not shown: {rows.hidden}; -o FILE.jsonl holds them all", highlight=False)
-    for row in records:
-        if row["hints"]:
-            where = f"{row['target']} {row['port']}/{row['protocol']}"
-            console.print(f"  hint: {where}: {', '.join(row['hints'])}", highlight=False)
+    for note in _notes(rows, records):
+        console.print(note, highlight=False)
 
 
 def plain_table(rows: Rows, stream: TextIO) -> None:
-    """The same for a file or a pipe: no colours, no folding."""
-    from rich.console import Console
+    """The same for a file or a pipe: no colours, no folding, and no Rich, which takes 0.03 s."""
+    records = rows.shown
+    sources = _many_askers(records)
+    headings = _headings(_PLAIN_WIDTH, sources)
+    lines = [headings, *(_cells(row, _PLAIN_WIDTH, sources) for row in records)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for cells in lines if records else ():
+        columns = zip(cells, widths, headings, strict=True)
+        padded = [c.rjust(width) if h in _RIGHT else c.ljust(width) for c, width, h in columns]
+        stream.write("  ".join(padded).rstrip() + "\n")
+    for note in _notes(rows, records):
+        stream.write(note + "\n")
 
-    console = Console(
-        file=stream, width=_PLAIN_WIDTH, emoji=False, color_system=None, force_terminal=False
-    )
-    port_table(rows, console)
+
+def _many_askers(records: Sequence[Record]) -> bool:
+    """Is there more than one source of probes? One for each IP version is no news."""
+    askers = {(ip_address(row["target"]).version, row.get("source")) for row in records}
+    return len(askers) > len({version for version, _ in askers})
 
 
-def _columns(table: Table, width: int, sources: bool) -> None:
-    table.add_column("TARGET", overflow="fold")
-    table.add_column("PORT", no_wrap=True)
-    table.add_column("STATE", no_wrap=True)
-    table.add_column("REASON", overflow="fold")
+def _notes(rows: Rows, records: Sequence[Record]) -> Iterator[str]:
+    """What stands below the table."""
+    if rows.hidden:
+        yield f"Not shown: {rows.hidden}; -o FILE.jsonl holds them all"
+    for row in records:
+        if row["hints"]:
+            yield f"  hint: {row['target']} {row['port']}/{row['protocol']}: " + ", ".join(
+                row["hints"]
+            )
+
+
+def _headings(width: int, sources: bool) -> list[str]:
+    headings = ["TARGET", "PORT", "STATE", "REASON"]
     if width >= _NARROW:
-        table.add_column("FROM", overflow="fold")
+        headings.append("FROM")
     if sources:
-        table.add_column("ASKED BY", overflow="fold")
+        headings.append("ASKED BY")
     if width >= _WIDE:
-        table.add_column("TTL", justify="right")
-        table.add_column("RTT", justify="right", no_wrap=True)
-        table.add_column("TRIES", justify="right")
-        table.add_column("SURE", justify="right")
+        headings += ["TTL", "RTT", "TRIES", "SURE"]
+    return headings
 
 
 def _cells(row: Record, width: int, sources: bool) -> list[str]:
-    style = STATE_STYLES[row["state"]]
     cells = [
         row["target"],
         f"{row['port']}/{row['protocol']}" + (" ack" if row["probe"] == "ack" else ""),
-        f"[{style}]{row['state']}[/]",
+        row["state"],
         row["reason"],
     ]
     if width >= _NARROW:

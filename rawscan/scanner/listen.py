@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rawscan.correlate import LiveCorrelator, ask_of
 from rawscan.engine import TARGET, Answer, Arrivals
@@ -37,7 +38,8 @@ _VERSIONS: tuple[Literal[4, 6], ...] = (4, 6)
 class Listener:
     """Decodes blocks, checks tokens, and finds the port that each reply is about.
 
-    `unmatched` counts packets that came to our source ports and proved nothing.
+    `unmatched` counts packets that came to our source ports and proved nothing. `responders` are
+    those who answered for others, by the numbers that the engine knows them by.
     """
 
     def __init__(self, space: PortSpace, token: Token, kinds: Sequence[ProbeKind]) -> None:
@@ -46,10 +48,9 @@ class Listener:
         self._token = token
         self._kinds = tuple(kinds)
         self._kind_numbers = np.array([PROBES.index(kind) for kind in kinds], np.uint8)
-        self._is_ours = np.zeros(1 << 16, np.bool_)
-        self._is_ours[np.array(token.source_ports)] = True
+        self._is_ours = _mask(token.source_ports)
         self._correlator = LiveCorrelator(token, kinds)
-        self._responders: list[IPAddress] = []
+        self.responders: list[IPAddress] = []
         self._responder_of: dict[IPAddress, int] = {}
 
     def hear(self, block: Block) -> Iterator[Arrivals]:
@@ -99,7 +100,7 @@ class Listener:
 
     def responder(self, number: int, target: IPAddress) -> IPAddress:
         """Who it was that the engine knows by this number."""
-        return target if number == TARGET else self._responders[number]
+        return target if number == TARGET else self.responders[number]
 
     def _arrivals(
         self,
@@ -111,8 +112,13 @@ class Listener:
     ) -> Arrivals:
         from_target = replies.from_target[rows]
         responders = np.full(len(rows), TARGET, np.int32)
-        for at in np.flatnonzero(~from_target).tolist():
-            responders[at] = self._number(replies.address(replies.responder, int(rows[at])))
+        others = np.flatnonzero(~from_target)
+        if len(others):
+            senders = replies.responder[rows[others]]
+            _, first, which = np.unique(senders, axis=0, return_index=True, return_inverse=True)
+            examples = rows[others[first]].tolist()
+            numbers = [self._number(replies.address(replies.responder, row)) for row in examples]
+            responders[others] = np.array(numbers, np.int32)[which.reshape(-1)]
         own = replies.own[rows]
         return Arrivals(
             ordinals=ordinals,
@@ -129,9 +135,9 @@ class Listener:
         )
 
     def _number(self, responder: IPAddress) -> int:
-        number = self._responder_of.setdefault(responder, len(self._responders))
-        if number == len(self._responders):
-            self._responders.append(responder)
+        number = self._responder_of.setdefault(responder, len(self.responders))
+        if number == len(self.responders):
+            self.responders.append(responder)
         return number
 
     def _hear_rare(self, frame: Frame) -> Iterator[Arrivals]:
@@ -189,12 +195,12 @@ def is_own_probe(token: Token, kinds: Sequence[ProbeKind], packet: Packet) -> bo
     return False
 
 
-def recordable(token: Token, kinds: Sequence[ProbeKind]) -> Callable[[Frame], bool]:
+def recordable(token: Token, kinds: Sequence[ProbeKind]) -> Callable[[Block], NDArray[np.bool_]]:
     """What belongs into a recording: frames that go to, or quote, one of our source ports.
 
     Our own probes that come back to us do not: they were recorded when they went.
     """
-    correlator = LiveCorrelator(token, kinds)
+    correlator, our_ports = LiveCorrelator(token, kinds), _mask(token.source_ports)
 
     def is_ours(frame: Frame) -> bool:
         try:
@@ -203,4 +209,19 @@ def recordable(token: Token, kinds: Sequence[ProbeKind]) -> Callable[[Frame], bo
             return False
         return correlator.is_ours(packet) and not is_own_probe(token, kinds, packet)
 
-    return is_ours
+    def are_ours(block: Block) -> NDArray[np.bool_]:
+        replies = decode_batch(block.frames, block.lengths, block.offset)
+        ours = our_ports[replies.source_port] & replies.may_answer
+        # A frame from one of our ports may be a probe of ours; only a whole look tells.
+        for index in np.flatnonzero(replies.rare | (ours & our_ports[replies.port])).tolist():
+            ours[index] = is_ours(block.packet(index))
+        return ours
+
+    return are_ours
+
+
+def _mask(ports: range) -> NDArray[np.bool_]:
+    """True at these port numbers."""
+    mask = np.zeros(1 << 16, np.bool_)
+    mask[np.array(ports)] = True
+    return mask

@@ -6,17 +6,19 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from math import isnan
 
-from rawscan.engine import NOBODY, Answer, Decided, Engine, Send, Settings
+import numpy as np
+
+from rawscan.engine import NOBODY, TARGET, Answer, Decided, Engine, Send, Settings
 from rawscan.errors import CaptureError, NeighbourError
-from rawscan.model import Evidence, Port, ProbeKind, ReplyKind, Signal, State, Verdict
+from rawscan.model import Evidence, ProbeKind, ReplyKind, Signal, Verdict
 from rawscan.net.link import Block, Link
 from rawscan.rules import RULES
 from rawscan.scanner.listen import Listener
 from rawscan.scanner.transmit import Sources, Transmitter
-from rawscan.space import Ints, PortSpace
-from rawscan.verdict import TtlBook, judge
+from rawscan.space import Group, Ints, PortSpace
+from rawscan.verdict import TtlColumn, judge, ttl_hint
+from rawscan.verdicts import ITSELF, Verdicts, sureness
 from rawscan.wire.token import Token
 
 _LONGEST_WAIT_S = 0.1
@@ -48,7 +50,10 @@ class Counters:
 
 
 class Scan:
-    """One scan over one link. Iterate `run()` for the verdicts, as they are known."""
+    """One scan over one link. Iterate `run()` for the verdicts, as they are known.
+
+    `batches()` gives the same in columns, which is how a large scan should be taken.
+    """
 
     def __init__(
         self,
@@ -81,9 +86,14 @@ class Scan:
         self._link = link
         self._transmitter = Transmitter(space, token, link, sources, udp_payload)
         self._stop = stop
-        self._ttls = TtlBook()
+        self._ttls = TtlColumn(space.targets.count)
 
     def run(self) -> Iterator[Verdict]:
+        """`batches()`, as single verdicts."""
+        for batch in self.batches():
+            yield from batch
+
+    def batches(self) -> Iterator[Verdicts]:
         """Scan until every port is decided, or `stop()` is true.
 
         A verdict that revises an earlier one (a late reply that is stronger) comes as a second one
@@ -100,7 +110,7 @@ class Scan:
         for decided in self.engine.stop(self.watched_until_s):
             yield from self._verdicts(decided)
 
-    def _turn(self) -> Iterator[Verdict]:
+    def _turn(self) -> Iterator[Verdicts]:
         for command in self.engine.poll(self._clock()):
             if isinstance(command, Send):
                 self._send(command)
@@ -134,7 +144,7 @@ class Scan:
             self.engine.send_failed(outcome.ordinals, why, self._clock())
             self.counters.not_sent[str(outcome.error)] += len(outcome.ordinals)
 
-    def _take(self, block: Block) -> Iterator[Verdict]:
+    def _take(self, block: Block) -> Iterator[Verdicts]:
         self._count_drops()
         if not len(block):
             return
@@ -151,62 +161,81 @@ class Scan:
             self.dropped_s = self.dropped_s or now_s
             self.engine.dropped(now_s)
 
-    def _verdicts(self, decided: Decided) -> Iterator[Verdict]:
-        ports = self._space.ports(decided.ordinals)
-        for index, (ordinal, port) in enumerate(zip(decided.ordinals.tolist(), ports, strict=True)):
-            extras = decided.extras.get(ordinal)
-            verdict = (
-                self._plain(port, decided, index)
-                if extras is None
-                else self._judged(port, decided, index, extras)
+    def _verdicts(self, decided: Decided) -> Iterator[Verdicts]:
+        for group in self._space.groups(decided.ordinals):
+            everything = self._columns(decided, group)
+            own = everything.answered & (everything.responder == ITSELF)
+            firsts = np.zeros(len(own), np.uint8)
+            firsts[own] = self._ttls.firsts(group.hosts[own], everything.ttl[own])
+            is_odd = (firsts != 0) & (firsts != everything.ttl)
+            if decided.revised is not None:
+                is_odd[:] = True
+            if decided.extras:
+                is_odd |= np.isin(group.ordinals, list(decided.extras))
+            odd = tuple(
+                self._odd(everything.record(row), decided, int(group.rows[row]), int(firsts[row]))
+                for row in np.flatnonzero(is_odd).tolist()
             )
-            hint = self._ttls.hint(verdict)
-            before = None if decided.revised is None else RULES[decided.revised[index]].state
-            more = tuple(filter(None, (hint, "revised" if before else None)))
-            if more:
-                verdict = replace(verdict, hints=(*verdict.hints, *more), revises=before)
-            self._count(verdict)
-            yield verdict
+            plain = np.flatnonzero(~is_odd)
+            plain = plain[np.argsort(everything.alike[plain], kind="stable")]
+            batch = replace(everything.take(plain), odd=odd)
+            self._count(batch)
+            yield batch
 
-    def _plain(self, port: Port, decided: Decided, index: int) -> Verdict:
-        """The verdict where only one thing is known: the row says it all."""
-        rule = RULES[decided.rule[index]]
-        assert rule.state is not None
-        number, rtt_s = int(decided.responder[index]), float(decided.rtt_s[index])
-        said = number != NOBODY
-        return Verdict(
-            port=port,
-            state=rule.state,
-            reason=rule.reason,
-            rule=rule.id,
-            tries=int(decided.tries[index]),
-            confidence=0.0 if rule.state is State.UNKNOWN else float(decided.confidence[index]),
+    def _columns(self, decided: Decided, group: Group) -> Verdicts:
+        """The rows of one group, as if only one thing were known of each."""
+        rows = group.rows
+        rule, responder = decided.rule[rows], decided.responder[rows]
+        return Verdicts(
+            kind=group.kind,
+            targets=group.targets,
+            ports=group.ports,
+            rule=rule,
+            tries=decided.tries[rows],
+            confidence=sureness(rule, decided.confidence[rows]),
+            answered=responder != NOBODY,
+            ttl=decided.ttl[rows],
+            rtt_s=decided.rtt_s[rows],
+            responder=np.where(responder == TARGET, np.int32(ITSELF), responder),
+            others=self.listener.responders,
             time_s=decided.time_s,
-            reason_ip=self.listener.responder(number, port.target) if said else None,
-            reason_ttl=int(decided.ttl[index]) if said else None,
-            rtt_s=rtt_s if said and not isnan(rtt_s) else None,
         )
 
+    def _odd(self, plain: Verdict, decided: Decided, index: int, first_ttl: int) -> Verdict:
+        """The verdict with all that there is to say: contradictions, and what it revises."""
+        extras = decided.extras.get(int(decided.ordinals[index]))
+        verdict = plain if extras is None else self._judged(plain, decided, index, extras)
+        hints = list(verdict.hints)
+        if first_ttl and first_ttl != plain.reason_ttl:
+            assert plain.reason_ttl is not None
+            hints.append(ttl_hint(plain.reason_ttl, first_ttl))
+        before = None if decided.revised is None else RULES[decided.revised[index]].state
+        if before:
+            hints.append("revised")
+        return replace(verdict, hints=tuple(hints), revises=before)
+
     def _judged(
-        self, port: Port, decided: Decided, index: int, extras: tuple[Answer, ...]
+        self, plain: Verdict, decided: Decided, index: int, extras: tuple[Answer, ...]
     ) -> Verdict:
         """The verdict where several things are known."""
-        evidence = [self.listener.evidence(answer, port.target) for answer in extras]
+        evidence = [self.listener.evidence(answer, plain.port.target) for answer in extras]
         if decided.responder[index] == NOBODY:  # what was heard gave no verdict: it is silence
             silence = RULES[decided.rule[index]].reply
             evidence.append(Evidence(Signal(silence), None, False, decided.time_s))
         return judge(
-            port,
+            plain.port,
             evidence,
-            tries=int(decided.tries[index]),
+            tries=plain.tries,
             confidence=float(decided.confidence[index]),
             time_s=decided.time_s,
         )
 
-    def _count(self, verdict: Verdict) -> None:
+    def _count(self, batch: Verdicts) -> None:
         states = self.counters.states
-        if verdict.revises is None:
-            self.counters.decided += 1
-        else:
-            states[verdict.revises.value] -= 1
-        states[verdict.state.value] = states.get(verdict.state.value, 0) + 1
+        self.counters.decided += len(batch)
+        for state, count in batch.states().items():
+            states[state.value] = states.get(state.value, 0) + count
+        for verdict in batch.odd:
+            if verdict.revises is not None:
+                self.counters.decided -= 1
+                states[verdict.revises.value] -= 1

@@ -10,11 +10,10 @@ from dataclasses import dataclass, field
 from hashlib import blake2s
 from pathlib import Path
 from secrets import token_bytes
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rawscan.capture.writer import PcapngWriter
 from rawscan.engine import Settings
 from rawscan.errors import CaptureError, LinkError, UsageError
 from rawscan.model import DEFAULT_PORT, IPAddress, ProbeKind, Verdict
@@ -33,6 +32,9 @@ from rawscan.targets import TargetSet
 from rawscan.wire.addresses import Addresses
 from rawscan.wire.linklayer import RAW
 from rawscan.wire.token import Token
+
+if TYPE_CHECKING:
+    from rawscan.capture.writer import PcapngWriter
 
 LINKS = ("auto", "rawip", "packet", "xdp", "scapy")
 
@@ -141,7 +143,9 @@ def open_link(request: Request, ports: range, tell: Callable[[str], None]) -> tu
         from rawscan.net.scapylink import ScapyLink
 
         return Batched(ScapyLink(request.interface)), sources
-    return Batched(RawIpLink(request.interface)), sources
+    parts = {4: request.targets.v4, 6: request.targets.v6}
+    versions = [version for version, part in parts.items() if part]
+    return Batched(RawIpLink(request.interface, versions)), sources
 
 
 def _wants_ethernet(request: Request) -> bool:
@@ -175,7 +179,7 @@ def _open_ethernet(request: Request, ports: range, *, xdp: bool = False) -> tupl
     finder = PathFinder(request.interface, request.source_ip)
     size = LARGEST_HEADERS + len(request.udp_payload)
     path = finder.path_for(request.targets.at(0))
-    link = open_ethernet(path, finder, ports, xdp=xdp, size=size)
+    link = open_ethernet(path, finder, ports, xdp=xdp, size=size, replies=request.count)
     return link, link.sources
 
 
@@ -229,6 +233,8 @@ def open_scan(
 
 
 def _recorder(request: Request, path: Path) -> PcapngWriter:
+    from rawscan.capture.writer import PcapngWriter
+
     try:
         return PcapngWriter(
             path,

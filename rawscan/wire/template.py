@@ -1,4 +1,4 @@
-"""Many probes at once: one crafted by Scapy, and what varies patched into copies of it.
+"""Many probes at once: one that Scapy has crafted, and what varies patched into copies of it.
 
 Touches nothing but the buffer that it is given. What comes out is byte for byte what `craft` makes;
 how a probe looks is said there alone.
@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rawscan.model import IPAddress, Port, Probe, ProbeKind, Protocol
+from rawscan.model import IPAddress, ProbeKind, Protocol
 from rawscan.wire import checksum
 from rawscan.wire.addresses import Addresses
 from rawscan.wire.columns import u16_view, u32_view
-from rawscan.wire.token import MAX_TRIES, Token
+from rawscan.wire.crafted import CRAFTED
 
 _ETHERNET_BYTES, _MAC_BYTES = 14, 6
 _IPV4_BYTES, _IPV6_BYTES = 20, 40
@@ -59,16 +59,16 @@ class Template:
             or header[-2:] != (b"\x08\x00" if source.version == 4 else b"\x86\xdd")
         ):
             raise ValueError(f"{header.hex()} is no Ethernet header for IPv{source.version}")
-        from rawscan.wire.craft import craft  # brings Scapy
-
-        # Any token and target will do: they are patched over, and taken out of the sums.
-        token = Token(b"", range(MAX_TRIES))
-        packet = craft(Probe(Port(source, 0, kind), 0), source, token, payload)
+        packet = _sample(kind, source.version, payload)
         transport = _IPV4_BYTES if source.version == 4 else _IPV6_BYTES
+        size = len(source.packed)
+        addresses = _words(packet, transport - 2 * size, 2 * size)  # every IP header ends with them
+        own = checksum.ones_sum(source.packed)
         ip_base = 0
         if source.version == 4:
-            varies = _words(packet, _V4_ID, 2) + _words(packet, _V4_TARGET, 4)
-            ip_base = checksum.without(_words(packet, _V4_CHECKSUM, 2)[0], varies)
+            varies = _words(packet, _V4_ID, 2) + addresses
+            ip_base = own + checksum.without(_words(packet, _V4_CHECKSUM, 2)[0], varies)
+        packet = packet[: transport - 2 * size] + source.packed + packet[transport - size :]
         return cls(
             kind=kind,
             source=source,
@@ -76,7 +76,7 @@ class Template:
             ip=len(header),
             transport=len(header) + transport,
             ip_base=ip_base,
-            transport_base=_transport_base(packet, transport, kind),
+            transport_base=own + _transport_base(packet, transport, kind, addresses),
         )
 
     @property
@@ -160,11 +160,20 @@ class Template:
         u16_view(header, _TCP_CHECKSUM)[:] = checksum.checksums(totals)
 
 
-def _transport_base(packet: bytes, transport: int, kind: ProbeKind) -> int:
-    """The sum of the pseudo header and the segment without all that `fill` puts into them."""
-    target_bytes = 4 if transport == _IPV4_BYTES else 16
-    varies = _words(packet, transport - target_bytes, target_bytes)  # the header ends with it
-    varies += _words(packet, transport, 4)
+def _sample(kind: ProbeKind, version: int, payload: bytes) -> bytes:
+    """A probe as Scapy makes it; what carries no payload was made long ago."""
+    if not payload:
+        return bytes.fromhex(CRAFTED[kind.value, version])
+    from rawscan.wire.craft import sample
+
+    return sample(kind, version, payload)
+
+
+def _transport_base(
+    packet: bytes, transport: int, kind: ProbeKind, addresses: tuple[int, ...]
+) -> int:
+    """The sum of the pseudo header and the segment, without the ports, tokens and `addresses`."""
+    varies = addresses + _words(packet, transport, 4)
     if kind.protocol is Protocol.UDP:
         return checksum.without(_words(packet, transport + _UDP_CHECKSUM, 2)[0], varies)
     varies += _words(packet, transport + _SEQUENCE, 4)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from ipaddress import ip_address
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rawscan.errors import LinkError
 from rawscan.model import Frame, IPAddress
@@ -56,6 +57,10 @@ class FakeSink:
         self.flushed = len(self.written)
 
 
+def all_of(block: Block) -> NDArray[np.bool_]:
+    return np.ones(len(block), np.bool_)
+
+
 def fill(link: Batched | RecordingLink, *packets: bytes) -> None:
     for row, packet in zip(link.buffer, packets, strict=False):
         row[: len(packet)] = np.frombuffer(packet, np.uint8)
@@ -91,7 +96,7 @@ def test_the_link_layer_is_left_out_of_a_packet() -> None:
 
 def test_what_is_sent_is_written_as_it_went_out_and_refusals_are_not() -> None:
     sink = FakeSink()
-    link = RecordingLink(Batched(FakePackets()), sink, lambda _: False)
+    link = RecordingLink(Batched(FakePackets()), sink, all_of)
     fill(link, b"aaaa", b"bbbb", b"cccc")
     assert len(link.send(3, 4, TARGETS).refused) == 1
     assert sink.written == [(b"aaaa", "out", 1.5), (b"cccc", "out", 1.5)]
@@ -100,7 +105,7 @@ def test_what_is_sent_is_written_as_it_went_out_and_refusals_are_not() -> None:
 def test_what_concerns_us_is_written_and_all_of_it_handed_on() -> None:
     arriving = [frame(b"ours"), frame(b"theirs"), frame(b"ours too")]
     inner, sink = FakePackets(arriving), FakeSink()
-    link = RecordingLink(Batched(inner), sink, lambda each: each.data.startswith(b"ours"))
+    link = RecordingLink(Batched(inner), sink, lambda block: block.frames[:, 0] == ord("o"))
     block = link.receive(0.25)
     assert [block.packet(index) for index in range(3)] == arriving
     assert inner.calls == [("receive", 0.25)]
@@ -119,7 +124,7 @@ class Prepared(Batched):
 def test_the_rest_is_the_links_own() -> None:
     inner = FakePackets()
     batched = Prepared(inner)
-    link = RecordingLink(batched, FakeSink(), lambda _: True)
+    link = RecordingLink(batched, FakeSink(), all_of)
     link.prepare([TARGETS], 5.0)
     assert batched.prepared == ([TARGETS], 5.0)
     assert (link.name, link.drops(), link.headroom) == ("fake", 7, 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rawscan.lab.build import Lab
+from rawscan.net.packetlink import ring_slots
 from tests.story import Story, claim, ports_of, rawscan, read_records
 
 pytestmark = pytest.mark.netns
@@ -86,3 +87,11 @@ def test_many_neighbours_are_asked_by_the_packet_link_and_none_passes_for_filter
     found = ports_of(records)
     assert len(found) == 32
     assert {claim(record) for record in found.values()} == {("unknown", "no-arp-response", None)}
+
+
+@pytest.mark.parametrize(
+    ("replies", "slots"),
+    [(1, 1 << 14), (1 << 14, 1 << 14), (65_536, 65_536), (65_537, 1 << 17), (2**100, 1 << 18)],
+)
+def test_the_ring_is_as_large_as_the_scan_within_bounds(replies: int, slots: int) -> None:
+    assert ring_slots(replies) == slots

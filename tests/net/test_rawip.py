@@ -45,6 +45,20 @@ print(json.dumps({{
 
 
 @pytest.mark.netns
+def test_one_ip_version_alone() -> None:
+    found = run(
+        OPEN
+        + """
+link = RawIpLink(versions=(4,))
+RawIpLink(versions=(6,)).send(*probe("::1", ProbeKind.UDP))  # what nobody listens for
+link.send(*probe("127.0.0.1", ProbeKind.UDP))
+print(json.dumps([str(decode_frame(frame).source) for frame in wait(link, 3)]))
+"""
+    )
+    assert found == ["127.0.0.1"] * 2
+
+
+@pytest.mark.netns
 def test_what_leaves_is_not_taken_for_an_arrival() -> None:
     found = run(
         OPEN

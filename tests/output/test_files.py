@@ -7,13 +7,20 @@ import io
 import json
 import os
 from collections.abc import Callable
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, TextIO
 
+import numpy as np
 import pytest
 
 from rawscan.errors import UsageError
+from rawscan.model import ProbeKind
 from rawscan.output.files import FORMATS, Csv, JsonArray, JsonLines, Sink, Text, open_output
+from rawscan.output.records import port_record
+from rawscan.rules import RULES
+from rawscan.verdicts import ITSELF, Verdicts
+from rawscan.wire.addresses import Addresses
 
 PORT: dict[str, Any] = {
     "type": "port", "target": "10.0.0.5", "port": 561, "protocol": "tcp", "probe": "syn",
@@ -115,3 +122,34 @@ def test_an_earlier_file_is_replaced(tmp_path: Path) -> None:
     path.write_text("old\n" * 100)
     open_output(path).close()
     assert path.read_text() == ""
+
+
+@pytest.mark.parametrize("ending", FORMATS)
+def test_verdicts_in_columns_are_written_as_their_records(ending: str, tmp_path: Path) -> None:
+    closed = [rule.id for rule in RULES].index("syn-rst")
+    batch = Verdicts(
+        kind=ProbeKind.SYN,
+        targets=Addresses.of([ip_address("10.0.0.5"), ip_address("10.0.0.6")]),
+        ports=np.array([561, 80], np.uint16),
+        rule=np.array([closed, closed], np.uint8),
+        tries=np.array([1, 2], np.uint8),
+        confidence=np.ones(2),
+        answered=np.ones(2, np.bool_),
+        ttl=np.array([64, 63], np.uint8),
+        rtt_s=np.array([0.001, np.nan], np.float32),
+        responder=np.full(2, ITSELF, np.int32),
+        others=(),
+        time_s=5.0,
+    )
+    together, apart = (open_output(tmp_path / f"{name}{ending}") for name in ("a", "b"))
+    for sink in (together, apart):
+        sink.write({"type": "scan"})
+    together.write_ports(batch)
+    for verdict in batch:
+        apart.write(port_record(verdict))
+    together.close()
+    apart.close()
+    text = (tmp_path / f"a{ending}").read_text()
+    assert text == (tmp_path / f"b{ending}").read_text()
+    assert "10.0.0.5" in text
+    assert "10.0.0.6" in text

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 from rich.console import Console
 
+from rawscan.model import Port, ProbeKind, State, Verdict
+from rawscan.output.records import port_record
 from rawscan.output.table import (
     MAX_ROWS,
     STATE_STYLES,
@@ -15,6 +19,9 @@ from rawscan.output.table import (
     plain_table,
     port_table,
 )
+from rawscan.rules import RULES
+from rawscan.verdicts import ITSELF, Verdicts
+from rawscan.wire.addresses import Addresses
 
 
 def row(target: str = "10.0.0.5", **changes: Any) -> dict[str, Any]:
@@ -33,6 +40,18 @@ def shown(records: list[dict[str, Any]], width: int | None = None) -> list[str]:
         console = Console(file=stream, width=width, color_system=None, emoji=False)
         port_table(Rows(records), console)
     return stream.getvalue().splitlines()
+
+
+def test_a_plain_table_looks_like_that_of_a_wide_terminal() -> None:
+    records = [
+        row("10.0.0.254", reason="cut", reason_ip="1.1.1.1", state="filtered", source="10.0.0.1"),
+        row("10.0.0.9", hints=["syn-proxy"], rtt_ms=1234.5, source="10.0.0.1"),
+        row("fd56:1234:5678:9abc:def0:1234:5678:9abc", source="::2", confidence=0.5, rtt_ms=None),
+        row("::1", source="::3", state="unknown", tries=10, reason_ttl=None, reason_ip=None),
+        *(row(f"10.1.{n // 250}.{n % 250}", state="unfiltered") for n in range(MAX_ROWS + 1)),
+    ]
+    for some in (records[:4], records[:1], records[1:3], records[3:], []):
+        assert shown(some) == [line.rstrip() for line in shown(some, 200)]
 
 
 def test_rows_are_in_the_order_of_addresses() -> None:
@@ -156,3 +175,39 @@ def test_rows_of_a_crowded_state_are_not_kept_in_memory() -> None:
     assert rows.shown == []
     rows.add(row("10.0.0.1", state="open", revises="closed"))
     assert str(rows) == f"1 open, {10 * MAX_ROWS - 1} closed"
+
+
+def closed(count: int, first: int = 0) -> Verdicts:
+    rst = [rule.id for rule in RULES].index("syn-rst")
+    return Verdicts(
+        kind=ProbeKind.SYN,
+        targets=Addresses(4, None, np.arange(first, first + count, dtype=np.uint64)),
+        ports=np.full(count, 561, np.uint16),
+        rule=np.full(count, rst, np.uint8),
+        tries=np.ones(count, np.uint8),
+        confidence=np.ones(count),
+        answered=np.ones(count, np.bool_),
+        ttl=np.full(count, 64, np.uint8),
+        rtt_s=np.full(count, 0.001, np.float32),
+        responder=np.full(count, ITSELF, np.int32),
+        others=(),
+        time_s=5.0,
+    )
+
+
+@pytest.mark.parametrize("sizes", [[3], [MAX_ROWS, 1], [200, 100, 50], [MAX_ROWS + 1], [200, 102]])
+def test_batches_count_as_their_records_do(sizes: list[int]) -> None:
+    together, one_by_one, first = Rows(), Rows(), 0
+    for size in sizes:
+        batch = closed(size, first)
+        opened = Port(batch.targets.at(0), 561, ProbeKind.SYN)
+        late = Verdict(opened, State.OPEN, "syn-ack", "syn-syn-ack", 1, 1.0, 5.0,
+                       revises=State.CLOSED)  # fmt: skip
+        for some in (batch, replace(batch.take(np.array([], np.int64)), odd=(late,))):
+            together.add_ports(some)
+            for verdict in some:
+                one_by_one.add(port_record(verdict))
+        first += size
+    assert together.counts == one_by_one.counts
+    assert together.shown == one_by_one.shown
+    assert together.counts["closed"] == sum(sizes) - len(sizes)

@@ -201,6 +201,7 @@ def test_a_late_stronger_reply_revises_and_the_recording_agrees(tmp_path: Path) 
     assert [v.state for v in verdicts] == [State.CLOSED, State.OPEN]
     assert "revised" in verdicts[1].hints
     assert run.scan.counters.states == {"closed": 0, "open": 1, "filtered": 1}
+    assert run.scan.counters.decided == 2
 
 
 def test_replies_without_a_valid_token_change_nothing(tmp_path: Path) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import dataclass
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -14,7 +17,9 @@ from numpy.typing import NDArray
 
 from rawscan.model import IPAddress, Port, Probe, ProbeKind
 from rawscan.wire.addresses import Addresses
-from rawscan.wire.craft import craft
+from rawscan.wire.craft import craft, crafted_module, sample
+from rawscan.wire.crafted import CRAFTED
+from rawscan.wire.crafted import __file__ as crafted_file
 from rawscan.wire.template import Template
 from rawscan.wire.token import Token
 
@@ -203,3 +208,26 @@ def test_what_cannot_be_filled() -> None:
     for wrong in ((word[:0], word, number), (word, word[:0], number), (word, word, number[:0])):
         with pytest.raises(ValueError, match="each row"):
             template.fill(out, v4, *wrong)
+
+
+@pytest.mark.parametrize("kind", ProbeKind)
+@pytest.mark.parametrize("version", [4, 6])
+def test_ready_made_probes_are_what_scapy_makes_today(kind: ProbeKind, version: int) -> None:
+    assert bytes.fromhex(CRAFTED[kind.value, version]) == sample(kind, version)
+
+
+def test_the_module_of_ready_made_probes_is_the_generated_one() -> None:
+    assert Path(crafted_file).read_text() == crafted_module()
+
+
+def test_no_scapy_for_a_probe_without_payload() -> None:
+    program = """
+import sys
+from ipaddress import ip_address
+from rawscan.model import ProbeKind
+from rawscan.wire.template import Template
+for kind in ProbeKind:
+    Template.of(kind, ip_address("10.56.1.1"))
+assert not [name for name in sys.modules if name.startswith("scapy")]
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
