@@ -26,7 +26,7 @@ from rawscan.model import (
     Udp,
 )
 from rawscan.ports import PortSpec
-from rawscan.wire.token import Token
+from rawscan.wire.token import Token, identification, is_identification
 
 _SEQ = 1 << 32
 _SWAPPED_S = 1.0
@@ -97,13 +97,21 @@ def answered_ask(packet: Packet) -> Ask | None:
     return Ask(ask.target, ask.source, ask.protocol, ask.port, ask.source_port)
 
 
-def proves(kind: ProbeKind, packet: Packet, seq: int, ack: int) -> bool:
-    """Does this TCP segment, or the one it quotes, answer a `kind` probe with `seq` and `ack`?
+def proves(kind: ProbeKind, packet: Packet, seq: int, ack: int, sent_id: int | None) -> bool:
+    """Does this packet, or the one it quotes, answer a `kind` probe with these numbers?
+
+    `seq` and `ack` are those of a TCP probe. `sent_id` is the identification (or flow label) of a
+    UDP probe, which an ICMP error must quote; None: any will do. A datagram has only its ports.
 
     RFC 9293, section 3.5.2: a RST answers a SYN by acknowledging its number plus one (some
     stacks leave the one out), and an ACK by taking its acknowledgement number as its own number.
     """
     match packet.body:
+        case Udp():
+            return kind is ProbeKind.UDP
+        case Icmp(quoted=Packet(body=Udp()) as udp):
+            version, quoted_id = udp.source.version, udp.identification
+            return sent_id is None or bool(is_identification(version, sent_id, quoted_id))
         case Icmp(quoted=Packet(body=Tcp(seq=quoted))):
             return quoted == seq
         case Tcp(flags=flags) as tcp if flags is not None:
@@ -155,7 +163,7 @@ class LiveCorrelator:
             if number is None:
                 continue
             seq = self._token.sequence(ask.source, port, number)
-            if ask.protocol is Protocol.UDP or proves(kind, packet, seq, seq):
+            if proves(kind, packet, seq, seq, identification(port.target.version, seq)):
                 return port, evidence_of(packet, signal, ask.target, time_s, number)
         return None
 
@@ -174,6 +182,7 @@ class SeenProbe:
     source_port: int
     seq: int = 0
     ack: int = 0
+    identification: int | None = None
 
 
 @dataclass(slots=True)
@@ -207,11 +216,13 @@ class _Seen:
 class CaptureCorrelator:
     """Joins probes and replies of a capture, fed in the order of the file.
 
-    Memory grows with the number of distinct probes, not with the length of the capture.
+    `strict`: an error about a UDP probe must quote the identification that the probe has in the
+    capture, as the live scan demands it. Memory grows with the number of distinct probes, not with the length of the capture.
     """
 
-    def __init__(self, ports: PortSpec) -> None:
+    def __init__(self, ports: PortSpec, *, strict: bool = False) -> None:
         self._ports = ports
+        self._strict = strict
         self._exchanges: dict[tuple[IPAddress, Port], Exchange] = {}
         self._open: dict[Ask, list[tuple[Exchange, int]]] = {}  # with the number of the try
         # Conversations that the other side began, and when: what goes to the port in them is no
@@ -286,6 +297,7 @@ class CaptureCorrelator:
             ask.source_port,
             seq=(tcp.seq or 0) if tcp else 0,
             ack=(tcp.ack or 0) if tcp else 0,
+            identification=packet.identification,
         )
         self._open.setdefault(ask, []).append((exchange, len(exchange.probes)))
         exchange.probes.append(probe)
@@ -381,7 +393,8 @@ class CaptureCorrelator:
         last = None
         for exchange, number in reversed(self._open.get(answered, ())):
             kind, probe = exchange.port.kind, exchange.probes[number]
-            if kind is not ProbeKind.UDP and not proves(kind, packet, probe.seq, probe.ack):
+            sent_id = probe.identification if self._strict else None
+            if not proves(kind, packet, probe.seq, probe.ack, sent_id):
                 continue
             if probe.time_s <= time_s:
                 return exchange, number

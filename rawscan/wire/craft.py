@@ -14,7 +14,7 @@ from scapy.layers.inet6 import IPv6
 from scapy.packet import Raw
 
 from rawscan.model import IPAddress, Probe, ProbeKind
-from rawscan.wire.token import Token
+from rawscan.wire.token import Token, identification
 
 WINDOW = 1024
 TTL = 64
@@ -89,7 +89,7 @@ def craft(probe: Probe, source: IPAddress, token: Token, udp_payload: bytes = b"
 
 
 def _ip_header(source: str, target: str, numbers: Numbers, version: int) -> Any:
+    number = identification(version, numbers.sequence)
     if version == 6:
-        return IPv6(src=source, dst=target, hlim=TTL)
-    # The kernel would replace an identification of 0; any other is left alone.
-    return IP(src=source, dst=target, ttl=TTL, id=(numbers.sequence & 0xFFFF) or 1)
+        return IPv6(src=source, dst=target, hlim=TTL, fl=number)
+    return IP(src=source, dst=target, ttl=TTL, id=number)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from rawscan.model import Evidence, Flags, Port, ProbeKind, Protocol, ReplyKind
 from rawscan.wire.batch import NONE, Replies, addresses_at
-from rawscan.wire.token import Token
+from rawscan.wire.token import Token, identifications, is_identification
 
 _QUOTING = (int(ReplyKind.ICMP), int(ReplyKind.ICMP6), int(ReplyKind.NO_NEIGHBOUR))
 
@@ -52,9 +52,8 @@ def prove(replies: Replies, token: Token, kinds: Sequence[ProbeKind]) -> Proof:
                 kind,
                 replies.source_port[rows],
             )
-            good = tries >= 0
-            if kind.protocol is Protocol.TCP:
-                good &= _proves(kind, replies, rows, sequences)
+            proves = _udp_proves if kind.protocol is Protocol.UDP else _tcp_proves
+            good = (tries >= 0) & proves(kind, replies, rows, sequences)
             proven = rows[good]
             proof.valid[proven] = True
             proof.kind[proven] = index
@@ -62,10 +61,23 @@ def prove(replies: Replies, token: Token, kinds: Sequence[ProbeKind]) -> Proof:
     return proof
 
 
-def _proves(
+def _udp_proves(
     kind: ProbeKind, replies: Replies, rows: NDArray[np.intp], sequences: NDArray[np.uint32]
 ) -> NDArray[np.bool_]:
-    """`rawscan.correlate.proves` for TCP probes whose sequence numbers were `sequences`."""
+    """`rawscan.correlate.proves` for UDP probes whose identifications are of `sequences`.
+
+    All rows are of one IP version. A datagram has nothing but its ports.
+    """
+    version = int(replies.version[rows[0]])
+    sent, direct = identifications(version, sequences), replies.kind[rows] == ReplyKind.UDP
+    proven: NDArray[np.bool_] = direct | is_identification(version, sent, replies.quoted_id[rows])
+    return proven
+
+
+def _tcp_proves(
+    kind: ProbeKind, replies: Replies, rows: NDArray[np.intp], sequences: NDArray[np.uint32]
+) -> NDArray[np.bool_]:
+    """The same for TCP probes whose sequence numbers were `sequences`."""
     flags, acknowledged = replies.flags[rows], replies.ack[rows]
     reset = (flags & int(Flags.RST)) != 0
     # An ACK probe bears the same number as its acknowledgement number (see `rawscan.wire.craft`).
