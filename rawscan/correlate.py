@@ -107,23 +107,18 @@ def proves(kind: ProbeKind, packet: Packet, seq: int, ack: int, sent_id: int | N
     stacks leave the one out), and an ACK by taking its acknowledgement number as its own number.
     """
     match packet.body:
-        case Udp():
-            return kind is ProbeKind.UDP
-        case Icmp(quoted=Packet(body=Udp()) as udp):
-            version, quoted_id = udp.source.version, udp.identification
-            return sent_id is None or bool(is_identification(version, sent_id, quoted_id))
         case Icmp(quoted=Packet(body=Tcp(seq=quoted))):
             return quoted == seq
+        case Icmp(quoted=Packet(body=Udp()) as udp) if sent_id is not None:
+            return bool(is_identification(udp.source.version, sent_id, udp.identification))
         case Tcp(flags=flags) as tcp if flags is not None:
+            reset = bool(flags & Flags.RST)
             if kind is ProbeKind.ACK:
-                return bool(flags & Flags.RST) and tcp.seq == ack
-            if flags & Flags.RST:
-                return tcp.ack in (seq, (seq + 1) % _SEQ)
-            if flags & Flags.ACK:
-                return tcp.ack == (seq + 1) % _SEQ
-            # A SYN without ACK acknowledges nothing; the ports must do.
-            return bool(flags & Flags.SYN)
-    return False
+                return reset and tcp.seq == ack
+            if reset or flags & Flags.ACK:
+                return tcp.ack == (seq + 1) % _SEQ or (reset and tcp.ack == seq)
+            return Flags.SYN in flags  # Without ACK it acknowledges nothing; the ports must do.
+    return kind is ProbeKind.UDP
 
 
 def evidence_of(
@@ -217,7 +212,8 @@ class CaptureCorrelator:
     """Joins probes and replies of a capture, fed in the order of the file.
 
     `strict`: an error about a UDP probe must quote the identification that the probe has in the
-    capture, as the live scan demands it. Memory grows with the number of distinct probes, not with the length of the capture.
+    capture, as the live scan demands it. Memory grows with the number of distinct probes, not with
+    the length of the capture.
     """
 
     def __init__(self, ports: PortSpec, *, strict: bool = False) -> None:
@@ -290,15 +286,10 @@ class CaptureCorrelator:
             return False
         port = Port(ask.target, ask.port, kind)
         exchange = self._exchanges.setdefault((ask.source, port), Exchange(ask.source, port))
-        tcp = packet.body if isinstance(packet.body, Tcp) else None
-        probe = SeenProbe(
-            seen.time_s,
-            seen.frame_number,
-            ask.source_port,
-            seq=(tcp.seq or 0) if tcp else 0,
-            ack=(tcp.ack or 0) if tcp else 0,
-            identification=packet.identification,
-        )
+        body = packet.body
+        numbers = (body.seq or 0, body.ack or 0) if isinstance(body, Tcp) else (0, 0)
+        place = seen.time_s, seen.frame_number, ask.source_port
+        probe = SeenProbe(*place, *numbers, packet.identification)
         self._open.setdefault(ask, []).append((exchange, len(exchange.probes)))
         exchange.probes.append(probe)
         self._begun_there.pop(ask, None)

@@ -148,7 +148,7 @@ class Other:
 
 @dataclass(frozen=True, slots=True)
 class Packet:
-    """One decoded IP packet. `identification` is IPv4's field of that name, or IPv6's flow label."""
+    """One decoded IP packet. `identification` is IPv4's field of that name, IPv6's flow label."""
 
     source: IPAddress
     destination: IPAddress

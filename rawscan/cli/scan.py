@@ -342,6 +342,7 @@ def _summary(request: Request, scan: Scan, started_s: float) -> dict[str, Any]:
         "probes_sent": counters.probes_sent,
         "replies": counters.replies,
         "unmatched": scan.listener.unmatched,
+        "misquoted": scan.listener.misquoted,
         "drops": counters.drops,
         "loss": round(lost / (lost + answered), 4) if answered else None,
         "complete": scan.complete,

@@ -37,11 +37,13 @@ _VERSIONS: tuple[Literal[4, 6], ...] = (4, 6)
 class Listener:
     """Decodes blocks, checks tokens, and finds the port that each reply is about.
 
-    `unmatched` counts packets that came to our source ports and proved nothing.
+    `unmatched` counts packets that came to our source ports and proved nothing, `misquoted` those
+    of them that were ICMP errors about UDP probes and quoted another identification.
     """
 
     def __init__(self, space: PortSpace, token: Token, kinds: Sequence[ProbeKind]) -> None:
         self.unmatched = 0
+        self.misquoted = 0
         self._space = space
         self._token = token
         self._kinds = tuple(kinds)
@@ -59,6 +61,7 @@ class Listener:
         self._forget_own_probes(block, replies, proof)
         ours = self._is_ours[replies.source_port] & replies.may_answer
         self.unmatched += int((ours & ~proof.valid).sum())
+        self.misquoted += int(proof.misquoted.sum())
         for version in _VERSIONS:
             rows = np.flatnonzero(proof.valid & (replies.version == version))
             if not len(rows):

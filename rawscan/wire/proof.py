@@ -23,12 +23,14 @@ class Proof:
     """One entry for each reply: is it `valid`, and which probe does it answer?
 
     `kind` is the index of the probe's kind among those asked for, `try_number` counts from 0; both
-    are -1 where there is no proof. A rare frame is never valid here.
+    are -1 where there is no proof. `misquoted`: an ICMP error about a UDP probe of ours, by its
+    ports, that quotes another identification than it bore. A rare frame is never either here.
     """
 
     kind: NDArray[np.int8]
     try_number: NDArray[np.int8]
     valid: NDArray[np.bool_]
+    misquoted: NDArray[np.bool_]
 
 
 def prove(replies: Replies, token: Token, kinds: Sequence[ProbeKind]) -> Proof:
@@ -37,6 +39,7 @@ def prove(replies: Replies, token: Token, kinds: Sequence[ProbeKind]) -> Proof:
         kind=np.full(len(replies), NONE, np.int8),
         try_number=np.full(len(replies), NONE, np.int8),
         valid=np.zeros(len(replies), np.bool_),
+        misquoted=np.zeros(len(replies), np.bool_),
     )
     may_answer = replies.may_answer
     for index, kind in enumerate(kinds):
@@ -52,8 +55,13 @@ def prove(replies: Replies, token: Token, kinds: Sequence[ProbeKind]) -> Proof:
                 kind,
                 replies.source_port[rows],
             )
-            proves = _udp_proves if kind.protocol is Protocol.UDP else _tcp_proves
-            good = (tries >= 0) & proves(kind, replies, rows, sequences)
+            good = tries >= 0
+            if kind.protocol is Protocol.TCP:
+                good &= _tcp_proves(kind, replies, rows, sequences)
+            else:
+                bears = _udp_proves(replies, rows, sequences)
+                proof.misquoted[rows] = good & ~bears
+                good &= bears
             proven = rows[good]
             proof.valid[proven] = True
             proof.kind[proven] = index
@@ -62,7 +70,7 @@ def prove(replies: Replies, token: Token, kinds: Sequence[ProbeKind]) -> Proof:
 
 
 def _udp_proves(
-    kind: ProbeKind, replies: Replies, rows: NDArray[np.intp], sequences: NDArray[np.uint32]
+    replies: Replies, rows: NDArray[np.intp], sequences: NDArray[np.uint32]
 ) -> NDArray[np.bool_]:
     """`rawscan.correlate.proves` for UDP probes whose identifications are of `sequences`.
 

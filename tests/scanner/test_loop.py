@@ -16,7 +16,7 @@ from rawscan.capture.writer import PcapngWriter
 from rawscan.engine import Settings
 from rawscan.errors import CaptureError, LinkError, NeighbourError
 from rawscan.model import Analysis, Frame, IPAddress, Port, ProbeKind, State, Verdict
-from rawscan.net.link import Batched, RecordingLink
+from rawscan.net.link import Batched, Link, RecordingLink
 from rawscan.ports import parse_ports
 from rawscan.rules import RULES, Rule
 from rawscan.scanner import Scan, make_token, recordable
@@ -46,6 +46,7 @@ class Recorded:
         seed: int = 0,
         stop_at_s: float = 1e9,
         settings: Settings | None = None,
+        around: Callable[[Link, FakeClock], Link] = lambda link, clock: link,
     ) -> None:
         self.path = path
         self.clock = FakeClock()
@@ -61,7 +62,9 @@ class Recorded:
                 kinds,
                 seed.to_bytes(8, "big"),
             ),
-            RecordingLink(Batched(self.link), self._writer, recordable(TOKEN, KINDS)),
+            RecordingLink(
+                around(Batched(self.link), self.clock), self._writer, recordable(TOKEN, KINDS)
+            ),
             TOKEN,
             kinds=KINDS,
             sources=each_source(lambda target: OWN[target.version]),

@@ -57,10 +57,10 @@ def headers(draw: st.DrawFn, version: int, upper: int) -> tuple[Any, int, int]:
     if version == 4:
         options = [IPOption_RR(pointer=4, routers=["0.0.0.0"] * draw(st.integers(1, 9)))]
         chosen = options if draw(st.booleans()) else []
-        header = IP(src=V4[0], dst=V4[1], ttl=ttl, id=number, proto=upper, options=chosen)
-        return header, ttl, number
+        plain = IP(src=V4[0], dst=V4[1], ttl=ttl, id=number, proto=upper, options=chosen)
+        return plain, ttl, number
     number = draw(st.integers(0, 0xF_FFFF))
-    header = IPv6(src=V6[0], dst=V6[1], hlim=ttl, fl=number, tc=draw(st.integers(0, 255)))
+    header: Any = IPv6(src=V6[0], dst=V6[1], hlim=ttl, fl=number, tc=draw(st.integers(0, 255)))
     kinds = draw(st.lists(st.sampled_from([*EXTENSIONS]), max_size=4))
     header.nh = kinds[0] if kinds else upper
     for kind, following in zip(kinds, [*kinds, upper][1:], strict=True):

@@ -143,15 +143,16 @@ def test_our_own_decoder_reads_the_same(
 
 
 def test_identification_and_flow_label_are_never_zero() -> None:
-    # The kernel replaces a zero, and the bytes in a recording would not be those that were sent. The
-    # label 0 says that there is none (RFC 6437, section 2).
-    class Sixteen(Token):
+    # The kernel replaces a zero, and the bytes in a recording would not be those that were sent.
+    # The label 0 says that there is none (RFC 6437, section 2).
+    class Zeros(Token):
         def sequence(self, source: IPAddress, port: Port, number: int) -> int:
-            return 0xABCD0000
+            return 0xABC00000
 
-    token = Sixteen(b"", range(40000, 40016))
-    data = craft(port_and_probe(V4[1], 561, 0, ProbeKind.SYN), V4[0], token)
-    assert dissected(data).id == 1
+    token = Zeros(b"", range(40000, 40016))
+    for kind in ProbeKind:
+        assert dissected(craft(port_and_probe(V4[1], 561, 0, kind), V4[0], token)).id == 1
+        assert dissected(craft(port_and_probe(V6[1], 561, 0, kind), V6[0], token)).fl == 1
 
 
 @pytest.mark.parametrize(("source", "target"), [(V4[0], V6[1]), (V6[0], V4[1])])
