@@ -60,10 +60,14 @@ _MOST_LOST = 127
 
 @dataclass(frozen=True, slots=True)
 class _Watch:
-    """How long, and how well, the capture watched."""
+    """How long, and how well, the capture watched.
+
+    Packets were dropped by the times `drops_s`, and perhaps at any time from `unsure_s` on.
+    """
 
     until_s: float
-    dropped_s: float | None
+    drops_s: tuple[float, ...]
+    unsure_s: float | None
     patience: Patience
     both_ways: bool
     legible: bool
@@ -212,10 +216,23 @@ class _Pass:
         last_s = self._last_s or 0.0
         legible = source not in self._cut_off
         if note is None:
-            return _Watch(last_s, None, self._foreign, self._correlator.hears(source), legible)
+            return _Watch(last_s, (), None, self._foreign, self._correlator.hears(source), legible)
         # What the note promises is worth nothing if the file's end is missing.
         until_s = note.until_s if self._whole and note.until_s is not None else last_s
-        return _Watch(until_s, note.dropped_s, OWN, both_ways=True, legible=legible)
+        unsure_s = None if self._drops_are_told(note) else note.dropped_s
+        drops_s = tuple(sorted(time_s for time_s, _ in self._reader.drops))
+        return _Watch(until_s, drops_s, unsure_s, OWN, both_ways=True, legible=legible)
+
+    def _drops_are_told(self, note: SectionNote) -> bool:
+        """Does the file say when drops were noticed, each time?
+
+        The note has the first time and the number of them all. Recordings of older versions have
+        nothing but that, and tools may have lost the rest.
+        """
+        drops = self._reader.drops
+        if not drops or drops[0][0] != note.dropped_s:
+            return False
+        return drops[-1][1] == note.drops or not self._whole
 
 
 def _is_doubtful(exchange: Exchange) -> bool:
@@ -327,5 +344,8 @@ def _silence(exchange: Exchange, watch: _Watch) -> Evidence:
         kind = ReplyKind.SILENCE_CUT_SHORT  # for all that is known
     else:
         span_s = min(times_s), max(times_s)
-        kind = judge_silence(*span_s, watch.until_s, watch.dropped_s, watch.patience)
+        kind = judge_silence(*span_s, watch.until_s, watch.drops_s, watch.patience)
+        unsure = watch.unsure_s is not None and watch.patience.enough_at(*span_s) >= watch.unsure_s
+        if unsure and kind is ReplyKind.SILENCE:
+            kind = ReplyKind.SILENCE_DROPS
     return Evidence(Signal(kind), None, from_target=False, time_s=watch.until_s)

@@ -59,7 +59,7 @@ class Engine:
         self._timers: list[tuple[float, int, int, Ints]] = []
         self._serial = count()
         self._extras: dict[int, list[Answer]] = {}
-        self._dropped_s: float | None = None
+        self.drops_s: list[float] = []
 
     @property
     def finished(self) -> bool:
@@ -111,9 +111,8 @@ class Engine:
         self._wake(now_s, ANSWERED, ordinals)
 
     def dropped(self, now_s: float) -> None:
-        """The kernel threw replies away: from now on silence is no verdict in this scan."""
-        if self._dropped_s is None:
-            self._dropped_s = now_s
+        """The kernel has thrown replies away: silence up to now is no verdict."""
+        self.drops_s.append(now_s)
 
     def wake_s(self, now_s: float) -> float | None:
         """When `poll` has something to do next; None: never, the scan is finished."""
@@ -308,7 +307,7 @@ class Engine:
         """The row for each silent port: was it an honest silence?"""
         at = self.window.at(ordinals)
         first_s, last_s = self.window.first_s[at], self.window.last_s[at]
-        kind = judge_silences(first_s, last_s, now_s, self._dropped_s, OWN).astype(np.int64)
+        kind = judge_silences(first_s, last_s, now_s, self.drops_s, OWN).astype(np.int64)
         zero = np.zeros(len(ordinals), np.int64)
         kinds = self._book.kinds(ordinals).astype(np.int64)
         rules: NDArray[np.uint8] = _TABLE[cells(kinds, kind, zero, zero, zero)]

@@ -259,12 +259,13 @@ def test_stop_before_patience_is_over_is_no_verdict() -> None:
     assert engine.undecided == 0
 
 
-def test_silence_after_dropped_packets_is_no_verdict() -> None:
-    engine = Engine(FakeBook(1), Settings())
-    engine.poll(0.0)
-    engine.dropped(1.0)
-    (decided,) = decisions(engine)
-    assert rule_ids(decided) == ["syn-kernel-drops"]
+def test_silence_after_dropped_packets_is_no_verdict_unless_asked_again() -> None:
+    for retries, rule in ((0, "syn-kernel-drops"), (10, "syn-no-response")):
+        engine = Engine(FakeBook(1), Settings(max_retries=retries))
+        engine.poll(0.0)
+        engine.dropped(1.0)
+        (decided,) = decisions(engine)
+        assert rule_ids(decided) == [rule]
 
 
 @pytest.mark.parametrize("why", [ReplyKind.SEND_FAILED, ReplyKind.NO_NEIGHBOUR])

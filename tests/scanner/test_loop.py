@@ -71,6 +71,7 @@ class Recorded:
             settings=settings,
             clock=self.clock,
             stop=lambda: self.clock() - self.started_s >= stop_at_s,
+            on_drops=self._writer.drops,
         )
 
     def run(self) -> dict[Port, Verdict]:
@@ -84,7 +85,7 @@ class Recorded:
             self.scan.watched_until_s,
             complete=self.scan.complete,
             drops=self.scan.counters.drops,
-            dropped_s=self.scan.dropped_s,
+            dropped_s=min(self.scan.drops_s, default=None),
         )
 
     def offline(self) -> Analysis:
@@ -261,7 +262,8 @@ def test_what_cannot_be_sent_is_unknown(error: Exception, reason: str, tmp_path:
 
 def test_drops_make_silence_unknown_live_and_offline(tmp_path: Path) -> None:
     port = Port(TARGET[4], 561, SYN)
-    run = Recorded(tmp_path / "s.pcapng", [port], lambda _: None)
+    once = Settings(max_retries=0)  # so that no try is made after the drops
+    run = Recorded(tmp_path / "s.pcapng", [port], lambda _: None, settings=once)
     run.link.dropped = 3
     verdict = run.run()[port]
     assert (verdict.state, verdict.reason) == (State.UNKNOWN, "kernel-drops")
