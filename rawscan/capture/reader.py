@@ -54,10 +54,11 @@ class CaptureReader:
     All but `name` and `format` fill up during the pass and are final at its end:
     `linktypes` are those of the described interfaces, each once, in their order; `notes` has an
     entry for each pcapng section (None where rawscan left no note) and none for pcap; `drops`
-    says, in sections with a note, when drops were noticed and how many by then; `packets` counts the frames given out, `bytes` their lengths on the wire. `error` says where (`offset`
-    in bytes, of the unpacked file if it is gzip) and why reading stopped before the file's end;
-    `truncated` that this was because the file is cut short; `stopped`, which is no error, that
-    `stop()` ended the wait for more.
+    says, of sections with a note, when drops were noticed and how many by then; `packets` counts
+    the frames given out, `bytes` their lengths on the wire. `error` says where (`offset` in bytes,
+    of the unpacked file if it is gzip) and why reading stopped before the file's end; `truncated`
+    that this was because the file is cut short; `stopped`, which is no error, that `stop()` ended
+    the wait for more.
     """
 
     def __init__(

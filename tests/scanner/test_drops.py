@@ -95,6 +95,12 @@ GAPS = st.lists(st.tuples(st.floats(0, 12), st.floats(0.001, 3)), max_size=8).ma
 def test_live_and_offline_agree_and_neither_lies(
     gaps: list[Gap], retries: int, stop_at_s: float
 ) -> None:
+    leaky: list[Leaky] = []
+
+    def around(link: Link, clock: Callable[[], float]) -> Leaky:
+        leaky.append(Leaky(link, clock, gaps))
+        return leaky[0]
+
     with TemporaryDirectory() as directory:
         run = Recorded(
             Path(directory) / "scan.pcapng",
@@ -102,7 +108,7 @@ def test_live_and_offline_agree_and_neither_lies(
             network,
             stop_at_s=stop_at_s,
             settings=Settings(max_retries=retries),
-            around=lambda link, clock: Leaky(link, clock, gaps),
+            around=around,
         )
         live = run.run()
         offline = {f.verdict.port: f.verdict for f in run.offline().findings}
@@ -111,5 +117,6 @@ def test_live_and_offline_agree_and_neither_lies(
     }
     # What was thrown away may leave a port unknown, but never passes for silence.
     assert {v.state for port, v in live.items() if v.state is not truth(port)} <= {State.UNKNOWN}
+    assert run.scan.counters.drops == leaky[0].drops()
     apart_s = np.diff(run.scan.drops_s)[:-1]  # all but the note that the scan ends with
     assert (apart_s > 0.0999).all()
