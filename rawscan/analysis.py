@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
 
@@ -220,8 +221,12 @@ class _Pass:
         # What the note promises is worth nothing if the file's end is missing.
         until_s = note.until_s if self._whole and note.until_s is not None else last_s
         unsure_s = None if self._drops_are_told(note) else note.dropped_s
-        drops_s = tuple(sorted(time_s for time_s, _ in self._reader.drops))
-        return _Watch(until_s, drops_s, unsure_s, OWN, both_ways=True, legible=legible)
+        return _Watch(until_s, self._drops_s, unsure_s, OWN, both_ways=True, legible=legible)
+
+    @cached_property
+    def _drops_s(self) -> tuple[float, ...]:
+        """When drops were noticed, in order. Not before the whole file is read."""
+        return tuple(sorted(time_s for time_s, _ in self._reader.drops))
 
     def _drops_are_told(self, note: SectionNote) -> bool:
         """Does the file say when drops were noticed, each time?

@@ -69,8 +69,8 @@ class Replies:
     `kind` is `NO_REPLY`, and then only `version`, `ttl` and `responder` are given. `seq`, `ack`,
     `flags`, `window` and `options_bytes` are those of a TCP segment (the last two else `NONE`),
     `quoted_seq` that of a quoted one, `quoted_id` a quoted packet's identification (IPv4) or flow
-    label (IPv6). `own`: nobody else than the prober's own address says that
-    the host cannot be reached, which is how the last hop complains about its own link.
+    label (IPv6). `own`: nobody else than the prober's own address says that the host cannot be
+    reached, which is how the last hop complains about its own link.
     """
 
     rare: NDArray[np.bool_]

@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rawscan.model import IPAddress, Port, Probe, ProbeKind, State, Verdict
-from rawscan.net.link import Block, Link, Sent
+from rawscan.net.link import Block, Link
 from rawscan.scanner import make_token
 from rawscan.testing import Answer, Host
 from rawscan.wire import replies
-from rawscan.wire.addresses import Addresses
 from rawscan.wire.columns import u16_view, u32_view
 from rawscan.wire.craft import craft
+from tests.scanner.around import Around
 from tests.scanner.test_loop import OWN, ROUTER, SYN, TARGET, TOKEN, UDP, Recorded
 
 COUNT = 100_000
@@ -155,36 +155,24 @@ def identify(packets: Packets, version: int, start: int, numbers: NDArray[np.int
         u32_view(packets, start)[:] = 6 << 28 | numbers & 0xF_FFFF
 
 
-class UnderFire:
+class UnderFire(Around):
     """A link on which a block of forgeries follows each block that it receives, while any are left.
 
     Nothing of the real traffic is changed, and the clock stands still for the forger.
     """
 
     def __init__(self, link: Link, clock: Callable[[], float], blocks: Iterator[Packets]) -> None:
-        self.name, self.buffer, self.headroom = link.name, link.buffer, link.headroom
-        self._link, self._clock, self._blocks = link, clock, blocks
+        super().__init__(link, clock)
+        self._blocks = blocks
         self._turn = 0
-
-    def prepare(self, targets: Iterable[Addresses], rate_pps: float) -> None:
-        self._link.prepare(targets, rate_pps)
-
-    def send(self, count: int, size: int, targets: Addresses) -> Sent:
-        return self._link.send(count, size, targets)
 
     def receive(self, timeout_s: float) -> Block:
         self._turn += 1
         forged = next(self._blocks, None) if self._turn % 2 else None
         if forged is None:
-            return self._link.receive(timeout_s)
+            return self.link.receive(timeout_s)
         lengths = np.full(len(forged), forged.shape[1])
-        return Block(forged, lengths, lengths, np.full(len(forged), self._clock()))
-
-    def drops(self) -> int:
-        return self._link.drops()
-
-    def close(self) -> None:
-        self._link.close()
+        return Block(forged, lengths, lengths, np.full(len(forged), self.clock()))
 
 
 def outcome(verdicts: Iterable[Verdict]) -> list[tuple[object, ...]]:
