@@ -137,9 +137,8 @@ class Template:
         self, header: NDArray[np.uint8], targets: Addresses, sequences: NDArray[np.uint32]
     ) -> None:
         # No checksum covers the flow label; before it stand the version and the traffic class.
-        first = u32_view(header, 0)
-        first &= np.uint32(_FIRST_BUT_LABEL)
-        first |= identifications(6, sequences)
+        before = int.from_bytes(self.frame[self.ip : self.ip + 4], "big") & _FIRST_BUT_LABEL
+        u32_view(header, 0)[:] = identifications(6, sequences) | np.uint32(before)
         header[:, _V6_TARGET:] = targets.octets
 
     def _fill_transport(

@@ -85,7 +85,8 @@ WITHOUT_A_PAUSE = [(number / 50, number / 50 + 0.001) for number in range(50)]
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(GAPS, st.integers(0, 6), st.sampled_from([1e9, 2.0, 5.0]))
-@example(WITHOUT_A_PAUSE, 0, 0.3)
+@example(WITHOUT_A_PAUSE, 0, 0.2)
+@example(WITHOUT_A_PAUSE, 0, 0.36)
 def test_live_and_offline_agree_and_neither_lies(
     gaps: list[Gap], retries: int, stop_at_s: float
 ) -> None:
