@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
 
@@ -60,10 +61,15 @@ _MOST_LOST = 127
 
 @dataclass(frozen=True, slots=True)
 class _Watch:
-    """How long, and how well, the capture watched; fewer than `least_tries` are no silence."""
+    """How long, and how well, the capture watched.
+
+    Packets were dropped by the times `drops_s`, and perhaps at any time from `unsure_s` on. Fewer
+    tries than `least_tries` are no silence.
+    """
 
     until_s: float
     drops_s: tuple[float, ...]
+    unsure_s: float | None
     patience: Patience
     both_ways: bool
     legible: bool
@@ -107,7 +113,9 @@ class _Pass:
     ) -> None:
         self._reader = reader
         self._ports = ports
-        self._correlator = CaptureCorrelator(ports)
+        # Our recordings are judged as the scan was. In others a router beyond the tap may have
+        # changed what errors quote, and there is no scan whose verdicts could be forged.
+        self._correlator = CaptureCorrelator(ports, strict=any(reader.notes))
         self._counts = Counts()
         self._undecoded: Counter[str] = Counter()
         self._matched = 0
@@ -210,13 +218,29 @@ class _Pass:
         last_s = self._last_s or 0.0
         legible = source not in self._cut_off
         if note is None:
-            return _Watch(last_s, (), self._foreign, self._correlator.hears(source), legible)
+            return _Watch(last_s, (), None, self._foreign, self._correlator.hears(source), legible)
         # What the note promises is worth nothing if the file's end is missing.
         until_s = note.until_s if self._whole and note.until_s is not None else last_s
+        unsure_s = None if self._drops_are_told(note) else note.dropped_s
         # A scan that came to its end asked as often as it meant to.
         least = 1 if note.complete else note.least_tries or 1
-        drops_s = () if note.dropped_s is None else (note.dropped_s,)
-        return _Watch(until_s, drops_s, OWN, both_ways=True, legible=legible, least_tries=least)
+        return _Watch(until_s, self._drops_s, unsure_s, OWN, True, legible, least)
+
+    @cached_property
+    def _drops_s(self) -> tuple[float, ...]:
+        """When drops were noticed, in order. Not before the whole file is read."""
+        return tuple(sorted(time_s for time_s, _ in self._reader.drops))
+
+    def _drops_are_told(self, note: SectionNote) -> bool:
+        """Does the file say when drops were noticed, each time?
+
+        The note has the first time and the number of them all. Recordings of older versions have
+        nothing but that, and tools may have lost the rest.
+        """
+        drops = self._reader.drops
+        if not drops or drops[0][0] != note.dropped_s:
+            return False
+        return drops[-1][1] == note.drops or not self._whole
 
 
 def _is_doubtful(exchange: Exchange) -> bool:
@@ -332,4 +356,7 @@ def _silence(exchange: Exchange, watch: _Watch) -> Evidence:
     else:
         span_s = min(times_s), max(times_s)
         kind = judge_silence(*span_s, watch.until_s, watch.drops_s, watch.patience)
+        unsure = watch.unsure_s is not None and watch.patience.enough_at(*span_s) >= watch.unsure_s
+        if unsure and kind is ReplyKind.SILENCE:
+            kind = ReplyKind.SILENCE_DROPS
     return Evidence(Signal(kind), None, from_target=False, time_s=watch.until_s)

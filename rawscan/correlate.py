@@ -26,7 +26,7 @@ from rawscan.model import (
     Udp,
 )
 from rawscan.ports import PortSpec
-from rawscan.wire.token import Token
+from rawscan.wire.token import Token, identification, is_identification
 
 _SEQ = 1 << 32
 _SWAPPED_S = 1.0
@@ -97,8 +97,11 @@ def answered_ask(packet: Packet) -> Ask | None:
     return Ask(ask.target, ask.source, ask.protocol, ask.port, ask.source_port)
 
 
-def proves(kind: ProbeKind, packet: Packet, seq: int, ack: int) -> bool:
-    """Does this TCP segment, or the one it quotes, answer a `kind` probe with `seq` and `ack`?
+def proves(kind: ProbeKind, packet: Packet, seq: int, ack: int, sent_id: int | None) -> bool:
+    """Does this packet, or the one it quotes, answer a `kind` probe with these numbers?
+
+    `seq` and `ack` are those of a TCP probe. `sent_id` is the identification (or flow label) of a
+    UDP probe, which an ICMP error must quote; None: any will do. A datagram has only its ports.
 
     RFC 9293, section 3.5.2: a RST answers a SYN by acknowledging its number plus one (some
     stacks leave the one out), and an ACK by taking its acknowledgement number as its own number.
@@ -106,16 +109,16 @@ def proves(kind: ProbeKind, packet: Packet, seq: int, ack: int) -> bool:
     match packet.body:
         case Icmp(quoted=Packet(body=Tcp(seq=quoted))):
             return quoted == seq
+        case Icmp(quoted=Packet(body=Udp()) as udp) if sent_id is not None:
+            return bool(is_identification(udp.source.version, sent_id, udp.identification))
         case Tcp(flags=flags) as tcp if flags is not None:
+            reset = bool(flags & Flags.RST)
             if kind is ProbeKind.ACK:
-                return bool(flags & Flags.RST) and tcp.seq == ack
-            if flags & Flags.RST:
-                return tcp.ack in (seq, (seq + 1) % _SEQ)
-            if flags & Flags.ACK:
-                return tcp.ack == (seq + 1) % _SEQ
-            # A SYN without ACK acknowledges nothing; the ports must do.
-            return bool(flags & Flags.SYN)
-    return False
+                return reset and tcp.seq == ack
+            if reset or flags & Flags.ACK:
+                return tcp.ack == (seq + 1) % _SEQ or (reset and tcp.ack == seq)
+            return Flags.SYN in flags  # Without ACK it acknowledges nothing; the ports must do.
+    return kind is ProbeKind.UDP
 
 
 def evidence_of(
@@ -155,7 +158,7 @@ class LiveCorrelator:
             if number is None:
                 continue
             seq = self._token.sequence(ask.source, port, number)
-            if ask.protocol is Protocol.UDP or proves(kind, packet, seq, seq):
+            if proves(kind, packet, seq, seq, identification(port.target.version, seq)):
                 return port, evidence_of(packet, signal, ask.target, time_s, number)
         return None
 
@@ -174,6 +177,7 @@ class SeenProbe:
     source_port: int
     seq: int = 0
     ack: int = 0
+    identification: int | None = None
 
 
 @dataclass(slots=True)
@@ -207,11 +211,14 @@ class _Seen:
 class CaptureCorrelator:
     """Joins probes and replies of a capture, fed in the order of the file.
 
-    Memory grows with the number of distinct probes, not with the length of the capture.
+    `strict`: an error about a UDP probe must quote the identification that the probe has in the
+    capture, as the live scan demands it. Memory grows with the number of distinct probes, not with
+    the length of the capture.
     """
 
-    def __init__(self, ports: PortSpec) -> None:
+    def __init__(self, ports: PortSpec, *, strict: bool = False) -> None:
         self._ports = ports
+        self._strict = strict
         self._exchanges: dict[tuple[IPAddress, Port], Exchange] = {}
         self._open: dict[Ask, list[tuple[Exchange, int]]] = {}  # with the number of the try
         # Conversations that the other side began, and when: what goes to the port in them is no
@@ -279,14 +286,10 @@ class CaptureCorrelator:
             return False
         port = Port(ask.target, ask.port, kind)
         exchange = self._exchanges.setdefault((ask.source, port), Exchange(ask.source, port))
-        tcp = packet.body if isinstance(packet.body, Tcp) else None
-        probe = SeenProbe(
-            seen.time_s,
-            seen.frame_number,
-            ask.source_port,
-            seq=(tcp.seq or 0) if tcp else 0,
-            ack=(tcp.ack or 0) if tcp else 0,
-        )
+        body = packet.body
+        numbers = (body.seq or 0, body.ack or 0) if isinstance(body, Tcp) else (0, 0)
+        place = seen.time_s, seen.frame_number, ask.source_port
+        probe = SeenProbe(*place, *numbers, packet.identification)
         self._open.setdefault(ask, []).append((exchange, len(exchange.probes)))
         exchange.probes.append(probe)
         self._begun_there.pop(ask, None)
@@ -381,7 +384,8 @@ class CaptureCorrelator:
         last = None
         for exchange, number in reversed(self._open.get(answered, ())):
             kind, probe = exchange.port.kind, exchange.probes[number]
-            if kind is not ProbeKind.UDP and not proves(kind, packet, probe.seq, probe.ack):
+            sent_id = probe.identification if self._strict else None
+            if not proves(kind, packet, probe.seq, probe.ack, sent_id):
                 continue
             if probe.time_s <= time_s:
                 return exchange, number

@@ -148,12 +148,13 @@ class Other:
 
 @dataclass(frozen=True, slots=True)
 class Packet:
-    """One decoded IP packet."""
+    """One decoded IP packet. `identification` is IPv4's field of that name, IPv6's flow label."""
 
     source: IPAddress
     destination: IPAddress
     ttl: int
     body: Tcp | Udp | Icmp | Other
+    identification: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

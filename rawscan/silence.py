@@ -46,16 +46,16 @@ def judge_silences(
 ) -> NDArray[np.uint8]:
     """What kind of silence each is, as `ReplyKind` numbers, for probes from `first_s` to `last_s`.
 
-    `until_s` is how long replies were watched for; `drops_s` are the times, ascending, at which
-    replies were found to have been thrown away unseen. They void every try made before them; what
-    was noticed after the wait was over changes nothing any more.
+    `until_s` is how long replies were watched for; `drops_s`, in ascending order, when it was
+    noticed that some had been thrown away unseen. A try after that asks again: its silence counts,
+    if nothing was dropped while it was waited for.
     """
     enough_s = np.asarray(patience.enough_at(first_s, last_s))
     kinds = np.full(np.shape(enough_s), ReplyKind.SILENCE, np.uint8)
     if len(drops_s):
-        times_s = np.array([-np.inf, *drops_s])
-        latest_s = times_s[np.searchsorted(times_s, enough_s, side="right") - 1]
-        kinds[latest_s >= last_s] = ReplyKind.SILENCE_DROPS
+        drops = np.asarray(drops_s, np.float64)
+        before = np.searchsorted(drops, enough_s, side="right")
+        kinds[(before > 0) & (drops[before - 1] >= last_s)] = ReplyKind.SILENCE_DROPS
     kinds[enough_s > until_s] = ReplyKind.SILENCE_CUT_SHORT
     return kinds
 

@@ -5,6 +5,7 @@ Touches nothing but the files it is told to write.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
@@ -58,11 +59,17 @@ class Tape:
         complete: bool = True,
         drops: int = 0,
         dropped_s: float | None = None,
+        noticed: Sequence[tuple[float, int]] = (),
     ) -> Path:
-        """Write it as rawscan records; `until_s` None is a recorder that died."""
+        """Write it as rawscan records; `until_s` None is a recorder that died.
+
+        `noticed`: when drops were, and how many by then.
+        """
         writer = PcapngWriter(path, linktype=RAW, interface="sim", now_s=START_S, ports="561")
         for at_s, packet, direction in self.frames:
             writer.write(Frame(START_S + at_s, packet, RAW, len(packet)), direction)
+        for at_s, total in noticed:
+            writer.drops(START_S + at_s, total)
         writer.close(
             None if until_s is None else START_S + until_s,
             complete=complete,

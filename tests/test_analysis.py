@@ -248,6 +248,11 @@ def silent(kind: ProbeKind = SYN) -> Tape:
     return tape
 
 
+def dropped(*noticed: tuple[float, int]) -> dict[str, Any]:
+    """A recording of 3 drops, noticed first at 1 s, and what its blocks say of them."""
+    return {"until_s": 4.0, "drops": 3, "dropped_s": 1.0, "noticed": noticed}
+
+
 @pytest.mark.parametrize(
     ("note", "claim"),
     [
@@ -257,6 +262,15 @@ def silent(kind: ProbeKind = SYN) -> Tape:
         ({"until_s": None}, "unknown cut-short -"),
         ({"until_s": 4.0, "drops": 3, "dropped_s": 1.0}, "unknown kernel-drops -"),
         ({"until_s": 9.0, "drops": 3, "dropped_s": 8.0}, "filtered no-response -"),
+        # The last try is made at 2 s, and 3.5 s is enough. As the scan noticed them:
+        (dropped((1.0, 3)), "filtered no-response -"),
+        (dropped((1.0, 1), (1.9, 2), (3.6, 3)), "filtered no-response -"),
+        (dropped((1.0, 1), (2.0, 3)), "unknown kernel-drops -"),
+        (dropped((1.0, 1), (3.5, 3)), "unknown kernel-drops -"),
+        # What the note knows and the blocks do not: some are missing.
+        (dropped((1.0, 2)), "unknown kernel-drops -"),
+        (dropped((1.1, 3)), "unknown kernel-drops -"),
+        ({"until_s": None, "noticed": [(1.0, 3)]}, "unknown cut-short -"),
     ],
 )
 def test_own_recordings_are_believed(note: dict[str, Any], claim: str, tmp_path: Path) -> None:

@@ -66,7 +66,9 @@ class Sent:
     @property
     def packet(self) -> Packet:
         if self.port.kind is UDP:
-            return udp(self.source, self.sport, self.port.target, 561)
+            bits = 0xFFFF if self.source.version == 4 else 0xF_FFFF
+            dgram = udp(self.source, self.sport, self.port.target, 561)
+            return replace(dgram, identification=self.seq & bits or 1)
         ack = self.seq if self.port.kind is ACK else 0
         flags = A if self.port.kind is ACK else S
         return tcp(self.source, self.sport, self.port.target, 561, flags, self.seq, ack)
@@ -169,17 +171,17 @@ def test_asks() -> None:
     ],
 )
 def test_proofs(kind: ProbeKind, flags: Flags | None, seq: int, ack: int, proof: bool) -> None:
-    assert proves(kind, tcp(TARGET, 561, ME, 40000, flags, seq, ack), 100, 200) is proof
+    assert proves(kind, tcp(TARGET, 561, ME, 40000, flags, seq, ack), 100, 200, None) is proof
 
 
 def test_proof_at_the_end_of_the_numbers() -> None:
     for flags in (S | A, R | A):
-        assert proves(SYN, tcp(TARGET, 561, ME, 40000, flags, 0, 0), MAX, 0)
+        assert proves(SYN, tcp(TARGET, 561, ME, 40000, flags, 0, 0), MAX, 0, None)
     for kind in (SYN, ACK):
         quote = tcp(ME, 40000, TARGET, 561, None, 100, None)
-        assert proves(kind, icmp(ROUTER, ME, quote), 100, 200)
-        assert not proves(kind, icmp(ROUTER, ME, quote), 101, 100)
-    assert not proves(SYN, Packet(TARGET, ME, 64, Other(6)), 0, 0)
+        assert proves(kind, icmp(ROUTER, ME, quote), 100, 200, None)
+        assert not proves(kind, icmp(ROUTER, ME, quote), 101, 100, None)
+    assert not proves(SYN, Packet(TARGET, ME, 64, Other(6)), 0, 0, None)
 
 
 # --- live
@@ -212,6 +214,27 @@ def test_the_right_token_matches(source: IPAddress, target: IPAddress, number: i
         assert evidence.window == (1024 if isinstance(packet.body, Tcp) else None)
 
 
+def swapped(number: int | None) -> int:
+    """The bytes of 16 bits, the other way round."""
+    return int.from_bytes((number or 0).to_bytes(2, "little"), "big")
+
+
+def test_a_printer_quotes_the_identification_with_its_bytes_swapped() -> None:
+    probe = Sent(UDP).packet
+    found = LIVE.match(icmp(TARGET, ME, requoted(probe, swapped(probe.identification))), 0.0)
+    assert found is not None
+    assert found[1].signal == Signal(ReplyKind.ICMP, 3, 13)
+
+
+def requoted(probe: Packet, identification: int | None) -> Packet:
+    return replace(probe, identification=identification)
+
+
+def test_about_tcp_the_identification_does_not_count() -> None:
+    # The sequence number is enough; a path that changes the identification loses nothing.
+    assert LIVE.match(icmp(ROUTER, ME, requoted(eight_bytes(Sent(SYN).packet), 7)), 0.0)
+
+
 def test_from_target_is_who_sent_it() -> None:
     found = LIVE.match(icmp(ROUTER, ME, Sent(UDP).packet), 0.0)
     assert found is not None
@@ -239,6 +262,8 @@ def forgeries() -> dict[str, Packet]:
     assert isinstance(good.body, Tcp)
     quote = eight_bytes(sent.packet)
     assert isinstance(quote.body, Tcp)
+    dgram, dgram6 = Sent(UDP).packet, Sent(UDP, 0, ME6, TARGET6).packet
+    number, label = dgram.identification or 0, dgram6.identification or 0
     return {
         "ack + 1": sent.reply(S | A, sent.seq + 2),
         "ack of the sequence number": sent.reply(S | A, sent.seq),
@@ -261,6 +286,17 @@ def forgeries() -> dict[str, Packet]:
         "quotes another source": icmp(ROUTER, ME, replace(quote, source=STRANGER)),
         "quotes the answer": icmp(ROUTER, ME, good),
         "quotes nothing": icmp(ROUTER, ME, None),
+        "quotes another identification": icmp(TARGET, ME, requoted(dgram, number ^ 1)),
+        "quotes no identification": icmp(TARGET, ME, requoted(dgram, None)),
+        "quotes the identification 0": icmp(TARGET, ME, requoted(dgram, 0)),
+        "quotes another try's identification": icmp(
+            TARGET, ME, requoted(dgram, Sent(UDP, 1).packet.identification)
+        ),
+        "quotes another flow label": icmp(TARGET6, ME6, requoted(dgram6, label ^ 1 << 19)),
+        "quotes no flow label": icmp(TARGET6, ME6, requoted(dgram6, 0)),
+        "quotes half of the flow label, swapped": icmp(
+            TARGET6, ME6, requoted(dgram6, swapped(label & 0xFFFF))
+        ),
         "another probe's kind": Sent(ACK).reply(R, seq=Sent(ACK).seq),
         "a datagram from another port": udp(TARGET, 562, ME, Sent(UDP).sport),
         "a datagram from elsewhere": udp(STRANGER, 561, ME, Sent(UDP).sport),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rawscan.model import ReplyKind
 from rawscan.silence import FOREIGN, OWN, Patience, judge_silence, judge_silences
@@ -36,31 +38,44 @@ def test_when_it_is_enough(first_s: float, last_s: float, enough_s: float) -> No
     ("drops_s", "kind"),
     [
         ((), HONEST),
-        ((99.0,), HONEST),  # all tries came after it
-        ((103.999,), HONEST),  # and so did the last one
-        ((104.0,), DROPS),
+        ((99.0,), HONEST),  # both tries came after it
+        ((103.0,), HONEST),  # the second one did
+        ((105.999,), HONEST),
+        ((106.0,), DROPS),  # no try was made after it
         ((109.999,), DROPS),
         ((110.0,), DROPS),
         ((110.001,), HONEST),  # the answer would have been there by then
         ((1e6,), HONEST),
-        ((99.0, 103.0, 1e6), HONEST),
-        ((99.0, 105.0, 1e6), DROPS),  # one is enough
+        ((99.0, 103.0, 110.001, 1e6), HONEST),
+        ((99.0, 103.0, 107.0, 110.001, 1e6), DROPS),
+        ((107.0, 107.0), DROPS),
     ],
 )
-def test_drops_void_the_tries_before_them(drops_s: tuple[float, ...], kind: ReplyKind) -> None:
-    """Tries from 100 s to 104 s; answers are waited for until 110 s."""
-    assert judge_silence(100.0, 104.0, 500.0, drops_s, PATIENCE) is kind
-
-
-def test_each_port_has_its_own_drops() -> None:
-    first_s = np.array([100.0, 100.0, 300.0])
-    last_s = np.array([100.0, 120.0, 300.0])
-    kinds = judge_silences(first_s, last_s, 500.0, (105.0, 305.0), PATIENCE)
-    assert kinds.tolist() == [DROPS, HONEST, DROPS]
+def test_drops_count_if_no_try_was_made_after_them(
+    drops_s: tuple[float, ...], kind: ReplyKind
+) -> None:
+    assert judge_silence(100.0, 106.0, 500.0, drops_s, PATIENCE) is kind
 
 
 def test_too_short_is_said_before_drops() -> None:
-    assert judge_silence(100.0, 100.0, 105.0, (101.0,), PATIENCE) is SHORT
+    assert judge_silence(100.0, 100.0, 105.0, [101.0], PATIENCE) is SHORT
+
+
+TIMES = st.floats(0, 100)
+
+
+@given(st.lists(st.tuples(TIMES, TIMES), min_size=1), st.lists(TIMES), TIMES)
+def test_many_at_once_are_judged_as_each_alone(
+    tries_s: list[tuple[float, float]], drops_s: list[float], until_s: float
+) -> None:
+    first_s, last_s = np.sort(np.array(tries_s), axis=1).T
+    drops_s.sort()
+    found = judge_silences(first_s, last_s, until_s, drops_s, PATIENCE)
+    for kind, first, last in zip(found.tolist(), first_s.tolist(), last_s.tolist(), strict=True):
+        # As the rule is said: were any dropped while the last try's answer could have come?
+        enough_s = max(first + 10.0, last + 4.0)
+        spoilt = any(last <= dropped_s <= enough_s for dropped_s in drops_s)
+        assert kind == (SHORT if enough_s > until_s else DROPS if spoilt else HONEST)
 
 
 def test_patience_outlasts_what_has_been_seen() -> None:

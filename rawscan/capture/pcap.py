@@ -36,6 +36,7 @@ class PcapParser:
     def __init__(self, source: Source) -> None:
         self._source = source
         self.notes: list[SectionNote | None] = []
+        self.drops: list[tuple[float, int]] = []
         if not source.need(FILE_HEADER_BYTES):
             raise source.cut("the pcap file header")
         order, self._ticks = MAGICS[source.data[:4]]

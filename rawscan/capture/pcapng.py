@@ -21,12 +21,14 @@ SECTION_BLOCK = int.from_bytes(SECTION_MAGIC, "big")
 INTERFACE_BLOCK = 0x00000001
 OBSOLETE_PACKET_BLOCK = 0x00000002
 SIMPLE_PACKET_BLOCK = 0x00000003
+STATISTICS_BLOCK = 0x00000005
 ENHANCED_PACKET_BLOCK = 0x00000006
 
 OPT_ENDOFOPT = 0
 OPT_COMMENT = 1
 IF_TSRESOL = 9
 IF_TSOFFSET = 14
+ISB_IFDROP = 5
 
 _BYTE_ORDERS: Final = {b"\x1a\x2b\x3c\x4d": ">", b"\x4d\x3c\x2b\x1a": "<"}
 _SMALLEST_BLOCK_BYTES = 12
@@ -71,13 +73,14 @@ class _Codec:
 class PcapngParser:
     """One pcapng file. The constructor reads the first section header and raises if it is bad.
 
-    `linktypes` and `notes` grow while `frames` goes through the file.
+    `linktypes`, `notes` and `drops` grow while `frames` goes through the file.
     """
 
     def __init__(self, source: Source) -> None:
         self._source = source
         self.linktypes: list[int] = []
         self.notes: list[SectionNote | None] = []
+        self.drops: list[tuple[float, int]] = []
         self._interfaces: list[Interface] = []
         self._codec = _Codec("<")
         _, body, end = self._next_block()
@@ -100,6 +103,8 @@ class PcapngParser:
                 self._section(body, end)
             elif kind == INTERFACE_BLOCK:
                 self._interface(body, end)
+            elif kind == STATISTICS_BLOCK and self.notes[-1] is not None:
+                self._statistics(body, end)
             source.position = end + 4
             if frame is not None:
                 yield frame
@@ -169,6 +174,17 @@ class PcapngParser:
         if linktype not in self.linktypes:
             self.linktypes.append(linktype)
 
+    def _statistics(self, body: int, end: int) -> None:
+        """Interface Statistics Block (section 4.6), as our own recordings have it."""
+        source, order = self._source, self._codec.order
+        if end - body < 12:
+            raise source.damage("interface statistics without their fields")
+        number, high, low = struct.unpack_from(f"{order}III", source.data, body)
+        time_s = self._interface_number(number, "statistics").time_s(high << 32 | low)
+        for code, value in self._options(body + 12, end):
+            if code == ISB_IFDROP and len(value) == 8:
+                self.drops.append((time_s, struct.unpack(f"{order}Q", value)[0]))
+
     def _options(self, start: int, end: int) -> Iterator[tuple[int, bytes]]:
         """Code and value of each option in `data[start:end]` (section 3.5)."""
         source = self._source
@@ -209,9 +225,9 @@ class PcapngParser:
             )
         return self._source.data[start : start + captured]
 
-    def _interface_number(self, number: int) -> Interface:
+    def _interface_number(self, number: int, what: str = "a packet") -> Interface:
         if number >= len(self._interfaces):
             raise self._source.damage(
-                f"a packet of interface {number}, but {len(self._interfaces)} are described"
+                f"{what} of interface {number}, but {len(self._interfaces)} are described"
             )
         return self._interfaces[number]

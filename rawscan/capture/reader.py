@@ -43,6 +43,7 @@ _FOREIGN: Final[dict[bytes, tuple[str, str]]] = {
 class _Parser(Protocol):
     linktypes: list[int]
     notes: list[SectionNote | None]
+    drops: list[tuple[float, int]]
 
     def frames(self) -> Iterator[Frame]: ...
 
@@ -52,11 +53,12 @@ class CaptureReader:
 
     All but `name` and `format` fill up during the pass and are final at its end:
     `linktypes` are those of the described interfaces, each once, in their order; `notes` has an
-    entry for each pcapng section (None where rawscan left no note) and none for pcap; `packets`
-    counts the frames given out, `bytes` their lengths on the wire. `error` says where (`offset`
-    in bytes, of the unpacked file if it is gzip) and why reading stopped before the file's end;
-    `truncated` that this was because the file is cut short; `stopped`, which is no error, that
-    `stop()` ended the wait for more.
+    entry for each pcapng section (None where rawscan left no note) and none for pcap; `drops`
+    says, of sections with a note, when drops were noticed and how many by then; `packets` counts
+    the frames given out, `bytes` their lengths on the wire. `error` says where (`offset` in bytes,
+    of the unpacked file if it is gzip) and why reading stopped before the file's end; `truncated`
+    that this was because the file is cut short; `stopped`, which is no error, that `stop()` ended
+    the wait for more.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class CaptureReader:
         self.format = format
         self.linktypes = parser.linktypes
         self.notes = parser.notes
+        self.drops = parser.drops
         self.packets = 0
         self.bytes = 0
         self.truncated = False

@@ -27,6 +27,7 @@ _OPT_COMMENT = 1
 _SHB_USERAPPL = 4
 _IF_NAME = 2
 _IF_TSRESOL = 9
+_ISB_IFDROP = 5
 _NANOSECONDS = b"\x09"
 _END_OF_OPTIONS: Final = bytes(4)
 
@@ -111,6 +112,13 @@ class PcapngWriter:
         self._packets += 1
         if len(self._pending) >= _FLUSH_BYTES:
             self.flush()
+
+    def drops(self, time_s: float, total: int) -> None:
+        """Append an Interface Statistics Block (section 4.6): so many drops by this time."""
+        time_ns = to_ns(time_s)
+        fields = struct.pack("<III", 0, time_ns >> 32, time_ns & 0xFFFF_FFFF)
+        count = _option(_ISB_IFDROP, struct.pack("<Q", total))
+        self._pending += _block(5, fields + count + _END_OF_OPTIONS)
 
     def flush(self) -> None:
         """Hand all that was written to the operating system."""

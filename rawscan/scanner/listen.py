@@ -38,12 +38,14 @@ _VERSIONS: tuple[Literal[4, 6], ...] = (4, 6)
 class Listener:
     """Decodes blocks, checks tokens, and finds the port that each reply is about.
 
-    `unmatched` counts packets that came to our source ports and proved nothing. `responders` are
-    those who answered for others, by the numbers that the engine knows them by.
+    `unmatched` counts packets that came to our source ports and proved nothing, `misquoted` those
+    of them that were ICMP errors about UDP probes and quoted another identification. `responders`
+    are those who answered for others, by the numbers that the engine knows them by.
     """
 
     def __init__(self, space: PortSpace, token: Token, kinds: Sequence[ProbeKind]) -> None:
         self.unmatched = 0
+        self.misquoted = 0
         self._space = space
         self._token = token
         self._kinds = tuple(kinds)
@@ -60,6 +62,7 @@ class Listener:
         self._forget_own_probes(block, replies, proof)
         ours = self._is_ours[replies.source_port] & replies.may_answer
         self.unmatched += int((ours & ~proof.valid).sum())
+        self.misquoted += int(proof.misquoted.sum())
         for version in _VERSIONS:
             rows = np.flatnonzero(proof.valid & (replies.version == version))
             if not len(rows):

@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from math import inf
 
 import numpy as np
 
@@ -23,6 +24,11 @@ from rawscan.wire.token import Token
 
 _LONGEST_WAIT_S = 0.1
 """An interrupt is noticed at the latest after this."""
+
+_DROPS_APART_S = 0.1
+"""Drops are noted no closer than this. Those in between are noted late, and no silence is judged
+otherwise for that: it is waited for much longer, so that it saw the note before or the one after.
+"""
 
 _MOST_BLOCKS = 1000
 """Blocks that are read at once, so that a flood cannot keep the scan from going on."""
@@ -68,17 +74,19 @@ class Scan:
         clock: Callable[[], float] | None = None,
         stop: Callable[[], bool] = lambda: False,
         done: Ints | None = None,
+        on_drops: Callable[[float, int], None] = lambda time_s, total: None,
     ) -> None:
         """`sources` gives our address on the way to targets; `stop` ends the scan early.
 
         `done` are the ordinals, ascending, that an earlier run has decided: they are left alone.
+        `on_drops` is told when the kernel has thrown packets away, and how many so far.
         """
         self._clock = clock or steady_clock()
         self.engine = Engine(space, settings or Settings(), self._clock(), done)
         self.counters = Counters()
         self.complete = False
         self.error: CaptureError | None = None
-        self.dropped_s: float | None = None
+        self.drops_s: list[float] = []
         self.watched_until_s: float | None = None
         self.listener = Listener(space, token, kinds)
         self.link_name = link.name
@@ -87,6 +95,7 @@ class Scan:
         self._transmitter = Transmitter(space, token, link, sources, udp_payload)
         self._stop = stop
         self._ttls = TtlColumn(space.targets.count)
+        self._on_drops = on_drops
 
     def run(self) -> Iterator[Verdict]:
         """`batches()`, as single verdicts."""
@@ -103,6 +112,7 @@ class Scan:
         try:
             while not self.engine.finished and not self._stop():
                 yield from self._turn()
+            self._count_drops(apart_s=0.0)
         except CaptureError as error:  # A full disk, say: what is known is still worth telling.
             self.error = error
         self.complete = self.engine.finished and self.error is None
@@ -153,13 +163,14 @@ class Scan:
             for decided in self.engine.receive(arrivals, self._clock()):
                 yield from self._verdicts(decided)
 
-    def _count_drops(self) -> None:
-        drops = self._link.drops()
-        if drops > self.counters.drops:
+    def _count_drops(self, apart_s: float = _DROPS_APART_S) -> None:
+        drops, now_s = self._link.drops(), self._clock()
+        noted_s = self.drops_s[-1] if self.drops_s else -inf
+        if drops > self.counters.drops and now_s >= noted_s + apart_s:
             self.counters.drops = drops
-            now_s = self._clock()
-            self.dropped_s = self.dropped_s or now_s
+            self.drops_s.append(now_s)
             self.engine.dropped(now_s)
+            self._on_drops(now_s, drops)
 
     def _verdicts(self, decided: Decided) -> Iterator[Verdicts]:
         for group in self._space.groups(decided.ordinals):

@@ -221,6 +221,7 @@ def open_scan(
             settings=request.settings,
             udp_payload=request.udp_payload,
             stop=stop,
+            on_drops=writer.drops if writer else lambda time_s, total: None,
         )
         yield scan
         if writer is not None:
@@ -228,7 +229,7 @@ def open_scan(
                 scan.watched_until_s,
                 complete=scan.complete,
                 drops=scan.counters.drops,
-                dropped_s=scan.dropped_s,
+                dropped_s=min(scan.drops_s, default=None),
             )
 
 

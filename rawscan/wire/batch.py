@@ -35,6 +35,7 @@ _TCP_BYTES, _UDP_BYTES, _ICMP_BYTES = 20, 8, 8
 _QUOTED_BYTES = 8  # what RFC 792 promises
 _IPV4_BYTES, _IPV6_BYTES = 20, 40
 _FRAGMENT = 0x3FFF  # RFC 791: offset, and "more fragments"
+_FLOW_LABEL = 0xF_FFFF
 # ICMP types whose messages quote a packet. ICMPv6: all below 128 (RFC 4443, section 2.1).
 _IS_ERROR = {
     4: np.isin(np.arange(256), list(ICMP_ERRORS)),
@@ -67,8 +68,9 @@ class Replies:
     answer, which an ICMP error quotes. `kind`, `type` and `code` are the parts of a `Signal`, or
     `kind` is `NO_REPLY`, and then only `version`, `ttl` and `responder` are given. `seq`, `ack`,
     `flags`, `window` and `options_bytes` are those of a TCP segment (the last two else `NONE`),
-    `quoted_seq` that of a quoted one. `own`: nobody else than the prober's own address says that
-    the host cannot be reached, which is how the last hop complains about its own link.
+    `quoted_seq` that of a quoted one, `quoted_id` a quoted packet's identification (IPv4) or flow
+    label (IPv6). `own`: nobody else than the prober's own address says that the host cannot be
+    reached, which is how the last hop complains about its own link.
     """
 
     rare: NDArray[np.bool_]
@@ -90,6 +92,7 @@ class Replies:
     options_bytes: NDArray[np.int16]
     from_target: NDArray[np.bool_]
     quoted_seq: NDArray[np.uint32]
+    quoted_id: NDArray[np.uint32]
     own: NDArray[np.bool_]
 
     @classmethod
@@ -115,6 +118,7 @@ class Replies:
             options_bytes=np.full(count, NONE, np.int16),
             from_target=np.zeros(count, np.bool_),
             quoted_seq=np.zeros(count, np.uint32),
+            quoted_id=np.zeros(count, np.uint32),
             own=np.zeros(count, np.bool_),
         )
 
@@ -183,6 +187,7 @@ class _Packets:
     destination: NDArray[np.uint64]
     ttl: NDArray[np.uint8]
     protocol: NDArray[np.uint8]
+    identification: NDArray[np.uint32]
     upper: int
     have: NDArray[np.int64]
 
@@ -194,6 +199,7 @@ class _Packets:
             self.destination[chosen],
             self.ttl[chosen],
             self.protocol[chosen],
+            self.identification[chosen],
             self.upper,
             self.have[chosen],
         )
@@ -222,9 +228,16 @@ def _packets(
     payload = u16_view(header, 4).astype(np.int64)
     captured = sizes - _IPV6_BYTES
     have = np.where(payload > 0, np.minimum(payload, captured), captured)
-    source, destination = ipv6_words(header, 8), ipv6_words(header, 24)
     yield _Packets(
-        6, rows, source, destination, header[:, 7], header[:, 6], start + _IPV6_BYTES, have
+        version=6,
+        rows=rows,
+        source=ipv6_words(header, 8),
+        destination=ipv6_words(header, 24),
+        ttl=header[:, 7],
+        protocol=header[:, 6],
+        identification=u32_view(header, 0) & np.uint32(_FLOW_LABEL),
+        upper=start + _IPV6_BYTES,
+        have=have,
     )
 
 
@@ -247,6 +260,7 @@ def _ipv4(
             destination=ipv4_words(part, 16),
             ttl=part[:, 8],
             protocol=part[:, 9],
+            identification=u16_view(part, 4).astype(np.uint32),
             upper=start + int(length),
             have=end[same] - length,
         )
@@ -329,6 +343,7 @@ def _read_quoted(replies: Replies, frames: NDArray[np.uint8], quoted: _Packets) 
     replies.source_port[rows] = u16_view(header, 0)
     replies.port[rows] = u16_view(header, 2)
     replies.quoted_seq[rows] = np.where(quoted.protocol == _TCP, u32_view(header, 4), 0)
+    replies.quoted_id[rows] = quoted.identification
     responder = replies.responder[rows]
     replies.from_target[rows] = (responder == quoted.destination).all(axis=1)
     replies.kind[rows] = ReplyKind.ICMP if quoted.version == 4 else ReplyKind.ICMP6

@@ -17,7 +17,7 @@ from scapy.layers.inet6 import IPv6
 from scapy.packet import Raw
 
 from rawscan.model import IPAddress, Port, Probe, ProbeKind
-from rawscan.wire.token import MAX_TRIES, Token
+from rawscan.wire.token import MAX_TRIES, Token, identification
 
 WINDOW = 1024
 TTL = 64
@@ -92,10 +92,10 @@ def craft(probe: Probe, source: IPAddress, token: Token, udp_payload: bytes = b"
 
 
 def _ip_header(source: str, target: str, numbers: Numbers, version: int) -> Any:
+    number = identification(version, numbers.sequence)
     if version == 6:
-        return IPv6(src=source, dst=target, hlim=TTL)
-    # The kernel would replace an identification of 0; any other is left alone.
-    return IP(src=source, dst=target, ttl=TTL, id=(numbers.sequence & 0xFFFF) or 1)
+        return IPv6(src=source, dst=target, hlim=TTL, fl=number)
+    return IP(src=source, dst=target, ttl=TTL, id=number)
 
 
 _SAMPLE_ADDRESSES: dict[int, IPAddress] = {

@@ -51,11 +51,12 @@ def _ipv4(data: bytes, quotes: bool) -> Packet:
         raise DecodeError("IPv4 header length below 20")
     if len(data) < header:
         raise DecodeError("IPv4 header cut off")
-    total, fragment = unpack_from("!HxxH", data, 2)
+    total, identification, fragment = unpack_from("!HHH", data, 2)
     # Segmentation offload leaves 0 in the length field of captures taken on the sender.
     size = (total if total >= header else len(data)) - header
     body = _transport(data[9], data[header : header + size], size, bool(fragment & 0x1FFF), quotes)
-    return Packet(IPv4Address(data[12:16]), IPv4Address(data[16:20]), data[8], body)
+    source, destination = IPv4Address(data[12:16]), IPv4Address(data[16:20])
+    return Packet(source, destination, data[8], body, identification)
 
 
 def _ipv6(data: bytes, quotes: bool) -> Packet:
@@ -65,7 +66,9 @@ def _ipv6(data: bytes, quotes: bool) -> Packet:
     end = 40 + payload if payload else len(data)  # 0: a jumbogram (RFC 2675) or offload
     start, protocol, later = _skip_extensions(data, protocol)
     body = _transport(protocol, data[start:end], max(end - start, 0), later, quotes)
-    return Packet(IPv6Address(data[8:24]), IPv6Address(data[24:40]), hop_limit, body)
+    flow_label = unpack_from("!I", data)[0] & 0xFFFFF
+    source, destination = IPv6Address(data[8:24]), IPv6Address(data[24:40])
+    return Packet(source, destination, hop_limit, body, flow_label)
 
 
 def _skip_extensions(data: bytes, protocol: int) -> tuple[int, int, bool]:

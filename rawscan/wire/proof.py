@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from rawscan.model import Evidence, Flags, Port, ProbeKind, Protocol, ReplyKind
 from rawscan.wire.batch import NONE, Replies, addresses_at
-from rawscan.wire.token import Token
+from rawscan.wire.token import Token, identifications, is_identification
 
 _QUOTING = (int(ReplyKind.ICMP), int(ReplyKind.ICMP6), int(ReplyKind.NO_NEIGHBOUR))
 
@@ -23,12 +23,14 @@ class Proof:
     """One entry for each reply: is it `valid`, and which probe does it answer?
 
     `kind` is the index of the probe's kind among those asked for, `try_number` counts from 0; both
-    are -1 where there is no proof. A rare frame is never valid here.
+    are -1 where there is no proof. `misquoted`: an ICMP error about a UDP probe of ours, by its
+    ports, that quotes another identification than it bore. A rare frame is never either here.
     """
 
     kind: NDArray[np.int8]
     try_number: NDArray[np.int8]
     valid: NDArray[np.bool_]
+    misquoted: NDArray[np.bool_]
 
 
 def prove(replies: Replies, token: Token, kinds: Sequence[ProbeKind]) -> Proof:
@@ -37,6 +39,7 @@ def prove(replies: Replies, token: Token, kinds: Sequence[ProbeKind]) -> Proof:
         kind=np.full(len(replies), NONE, np.int8),
         try_number=np.full(len(replies), NONE, np.int8),
         valid=np.zeros(len(replies), np.bool_),
+        misquoted=np.zeros(len(replies), np.bool_),
     )
     may_answer = replies.may_answer
     for index, kind in enumerate(kinds):
@@ -54,7 +57,11 @@ def prove(replies: Replies, token: Token, kinds: Sequence[ProbeKind]) -> Proof:
             )
             good = tries >= 0
             if kind.protocol is Protocol.TCP:
-                good &= _proves(kind, replies, rows, sequences)
+                good &= _tcp_proves(kind, replies, rows, sequences)
+            else:
+                bears = _udp_proves(replies, rows, sequences)
+                proof.misquoted[rows] = good & ~bears
+                good &= bears
             proven = rows[good]
             proof.valid[proven] = True
             proof.kind[proven] = index
@@ -62,10 +69,23 @@ def prove(replies: Replies, token: Token, kinds: Sequence[ProbeKind]) -> Proof:
     return proof
 
 
-def _proves(
+def _udp_proves(
+    replies: Replies, rows: NDArray[np.intp], sequences: NDArray[np.uint32]
+) -> NDArray[np.bool_]:
+    """`rawscan.correlate.proves` for UDP probes whose identifications are of `sequences`.
+
+    All rows are of one IP version. A datagram has nothing but its ports.
+    """
+    version = int(replies.version[rows[0]])
+    sent, direct = identifications(version, sequences), replies.kind[rows] == ReplyKind.UDP
+    proven: NDArray[np.bool_] = direct | is_identification(version, sent, replies.quoted_id[rows])
+    return proven
+
+
+def _tcp_proves(
     kind: ProbeKind, replies: Replies, rows: NDArray[np.intp], sequences: NDArray[np.uint32]
 ) -> NDArray[np.bool_]:
-    """`rawscan.correlate.proves` for TCP probes whose sequence numbers were `sequences`."""
+    """The same for TCP probes whose sequence numbers were `sequences`."""
     flags, acknowledged = replies.flags[rows], replies.ack[rows]
     reset = (flags & int(Flags.RST)) != 0
     # An ACK probe bears the same number as its acknowledgement number (see `rawscan.wire.craft`).

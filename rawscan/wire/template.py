@@ -16,12 +16,14 @@ from rawscan.wire import checksum
 from rawscan.wire.addresses import Addresses
 from rawscan.wire.columns import u16_view, u32_view
 from rawscan.wire.crafted import CRAFTED
+from rawscan.wire.token import identifications
 
 _ETHERNET_BYTES, _MAC_BYTES = 14, 6
 _IPV4_BYTES, _IPV6_BYTES = 20, 40
 # Offsets in the headers of RFC 791, RFC 8200, RFC 9293 and RFC 768.
 _V4_ID, _V4_CHECKSUM, _V4_TARGET, _V6_TARGET = 4, 10, 16, 24
 _SEQUENCE, _ACKNOWLEDGEMENT, _TCP_CHECKSUM, _UDP_CHECKSUM = 4, 8, 16, 6
+_FIRST_BUT_LABEL = 0xFFF0_0000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -113,7 +115,7 @@ class Template:
         if targets.version == 4:
             self._fill_ipv4(out[:, self.ip : self.transport], targets, sums, sequences)
         else:
-            out[:, self.ip + _V6_TARGET : self.transport] = targets.octets
+            self._fill_ipv6(out[:, self.ip : self.transport], targets, sequences)
         self._fill_transport(
             out[:, self.transport : self.size], sums, ports, source_ports, sequences
         )
@@ -125,14 +127,20 @@ class Template:
         sums: NDArray[np.uint64],
         sequences: NDArray[np.uint32],
     ) -> None:
-        # The kernel would replace an identification of 0 (see `craft`).
-        identifications = sequences.astype(np.uint16)
-        identifications[identifications == 0] = 1
-        u16_view(header, _V4_ID)[:] = identifications
+        numbers = identifications(4, sequences)
+        u16_view(header, _V4_ID)[:] = numbers
         u32_view(header, _V4_TARGET)[:] = targets.low
-        totals = sums + identifications
+        totals = sums + numbers
         totals += np.uint64(self.ip_base)
         u16_view(header, _V4_CHECKSUM)[:] = checksum.checksums(totals)
+
+    def _fill_ipv6(
+        self, header: NDArray[np.uint8], targets: Addresses, sequences: NDArray[np.uint32]
+    ) -> None:
+        # No checksum covers the flow label; before it stand the version and the traffic class.
+        before = int.from_bytes(self.frame[self.ip : self.ip + 4], "big") & _FIRST_BUT_LABEL
+        u32_view(header, 0)[:] = identifications(6, sequences) | np.uint32(before)
+        header[:, _V6_TARGET:] = targets.octets
 
     def _fill_transport(
         self,

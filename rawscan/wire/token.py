@@ -16,6 +16,11 @@ unknown number of 32 bits; the source port says which of them is asked for, so a
 16 chances at once. The step is large and odd, so that tries differ, and by more than the 1 that
 acknowledgements add.
 
+A UDP header has no sequence number; what would be it stands, as far as there is room, in the IP
+header, which an ICMP error quotes: the lower 16 bits in IPv4's identification, the lower 20 in
+IPv6's flow label. Each try has a source port of its own, so that this label is what RFC 6437,
+section 3, wants of one: the same within a flow, and not to be guessed.
+
 NumPy is imported only where arrays are asked for.
 """
 
@@ -25,7 +30,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from hashlib import blake2s
 from ipaddress import IPv4Address, IPv6Address
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rawscan.model import IPAddress, Port, ProbeKind
 from rawscan.wire import siphash
@@ -44,6 +49,35 @@ _SEQ = 1 << 32
 _WORD = (1 << 64) - 1
 _KIND_BYTES = 4
 _ONE = (IPv4Address, IPv6Address)
+_IDENTIFICATION = {4: 0xFFFF, 6: 0xF_FFFF}
+
+
+def identification(version: int, sequence: int) -> int:
+    """IPv4 identification, or IPv6 flow label, of the probe that has this sequence number.
+
+    Never 0: the kernel would replace that identification (raw(7)), and the label 0 says that there
+    is none (RFC 6437, section 2).
+    """
+    return sequence & _IDENTIFICATION[version] or 1
+
+
+def identifications(version: int, sequences: NDArray[uint32]) -> NDArray[uint32]:
+    """The same of many probes of one IP version."""
+    import numpy as np
+
+    found = sequences & np.uint32(_IDENTIFICATION[version])
+    found[found == 0] = 1
+    return found
+
+
+def is_identification(version: int, sent: Any, quoted: Any) -> Any:
+    """Does an ICMP error quote (`quoted`) what its probe bore (`sent`)? Numbers, or arrays of them.
+
+    Some stacks, of printers mostly, quote IPv4's identification with its bytes swapped (Nmap
+    Network Scanning, chapter 8, test RID).
+    """
+    same = quoted == sent
+    return same | (quoted == (sent >> 8 | (sent & 0xFF) << 8)) if version == 4 else same
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,3 +73,8 @@ def simple(order: str, data: bytes, original: int | None = None) -> bytes:
 def obsolete(order: str, ticks: int, data: bytes, number: int = 0, drops: int = 7) -> bytes:
     words = (ticks >> 32, ticks & 0xFFFFFFFF, len(data), len(data))
     return block(order, 2, struct.pack(f"{order}HHIIII", number, drops, *words) + data)
+
+
+def statistics(order: str, ticks: int, *options: tuple[int, bytes], number: int = 0) -> bytes:
+    fields = struct.pack(f"{order}III", number, ticks >> 32, ticks & 0xFFFFFFFF)
+    return block(order, 5, fields + b"".join(option(order, *o) for o in options))

@@ -72,6 +72,19 @@ def test_pcapng(order: str) -> None:
     assert (reader.truncated, reader.error) == (False, None)
 
 
+@ORDERS
+def test_drops_are_read_from_sections_with_a_note_alone(order: str) -> None:
+    fields = [(1, b"a comment"), (4, bytes(8)), (5, struct.pack(f"{order}Q", 7))]
+    parts = forge.interface(order) + forge.statistics(order, 5_000_000, *fields)
+    parts += forge.statistics(order, 6_000_000) + forge.statistics(order, 7_000_000, (5, b"short"))
+    reader = opened(
+        forge.section(order, (1, NOTE.to_bytes())) + parts + forge.section(order) + parts
+    )
+    assert list(reader) == []
+    assert reader.drops == [(5.0, 7)]
+    assert reader.error is None
+
+
 def test_the_first_comment_that_is_a_note_counts() -> None:
     reader = opened(
         forge.section("<", (1, b"foreign"), (1, NOTE.to_bytes()), (1, LATER.to_bytes()))

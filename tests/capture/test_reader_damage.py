@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rawscan.capture.note import SectionNote
 from rawscan.errors import CaptureError
 from tests.capture import forge
 from tests.capture.forged import FORGED, PACKET_PARTS, frames_of, opened
@@ -56,6 +57,8 @@ def test_a_gzip_cut_at_every_byte(name: str) -> None:
 
 
 PCAP = forge.pcap_header() + forge.record("<", 1, 0, b"first")
+NOTED = forge.section("<", (1, SectionNote("1").to_bytes()))
+OWN = NOTED + forge.interface("<") + forge.enhanced("<", 0, b"first")
 PCAPNG = forge.section("<") + forge.interface("<") + forge.enhanced("<", 0, b"first")
 HUGE = (256 << 20) + 4
 
@@ -78,6 +81,8 @@ HUGE = (256 << 20) + 4
         (PCAPNG, forge.simple("<", b"abcd", original=5), "5 bytes in a block with room for 4"),
         (PCAPNG, forge.enhanced("<", 0, b"x", number=1), "interface 1, but 1 are described"),
         (PCAPNG, forge.block("<", 1, bytes(8) + b"\2\0\5\0abcd"), "an option (code 2) longer"),
+        (OWN, forge.block("<", 5, bytes(8)), "interface statistics without their fields"),
+        (OWN, forge.statistics("<", 0, number=1), "interface 1, but 1 are described"),
         (PCAPNG, forge.section("<", major=2), "a section of version 2.0"),
         (PCAPNG, forge.block("<", 0x0A0D0D0A, b"\x4d\x3c\x2b\x1a"), "header without its fields"),
         (PCAPNG, forge.block("<", 0x0A0D0D0A, bytes(16)), "byte-order magic 00 00 00 00"),

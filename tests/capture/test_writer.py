@@ -233,3 +233,51 @@ def test_the_note_outlives_editcap(tmp_path: Path) -> None:
 def test_tcpdump_reads_it(tmp_path: Path) -> None:
     path = record_all(tmp_path / "scan.pcapng")
     assert len(run("tcpdump", "-n", "-tt", "-r", path).splitlines()) >= len(FRAMES)
+
+
+DROPS = [(NOW_S + 0.5, 3), (NOW_S + 0.75, 2**40)]
+
+
+def record_drops(path: Path) -> Path:
+    """Drops are noticed among the frames."""
+    with recorder(path) as writer:
+        for frame, direction in FRAMES:
+            writer.write(frame, direction)
+            if frame is FRAMES[4][0]:
+                writer.drops(*DROPS[0])
+        writer.drops(*DROPS[1])
+        writer.close(NOW_S + 10, complete=True, drops=DROPS[1][1], dropped_s=DROPS[0][0])
+    return path
+
+
+def drops_in(path: Path) -> list[tuple[float, int]]:
+    with open_capture(path) as reader:
+        assert list(reader) == [frame for frame, _ in FRAMES]
+        assert reader.error is None
+        return reader.drops
+
+
+def test_drops_are_read_back(tmp_path: Path) -> None:
+    assert drops_in(record_drops(tmp_path / "scan.pcapng")) == DROPS
+
+
+@pytest.mark.peer
+def test_wiresharks_tools_read_drops(tmp_path: Path) -> None:
+    path = record_drops(tmp_path / "scan.pcapng")
+    text = run("capinfos", "-M", path)
+    assert f"Number of packets:   {len(FRAMES)}" in text
+    assert f"Number of stat entries = {len(DROPS)}" in text
+    # The file itself, block by block.
+    blocks = run("tshark", "-n", "-r", path, "-X", "read_format:MIME Files Format", "-V")
+    for _, total in DROPS:
+        assert f"Option: Number of Dropped Packets = {total}" in blocks
+    run("tshark", "-n", "-r", path)
+
+
+@pytest.mark.peer
+def test_a_copy_has_all_drops_or_none(tmp_path: Path) -> None:
+    # Wireshark 4.0 passes statistics over; the note still says that there were drops.
+    path, copy = record_drops(tmp_path / "scan.pcapng"), tmp_path / "copy.pcapng"
+    run("editcap", path, copy)
+    assert drops_in(copy) in (DROPS, [])
+    assert read(copy)[1] == read(path)[1]

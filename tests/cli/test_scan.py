@@ -28,8 +28,8 @@ FIELDS = {
     " gateway rate_pps host_rate_pps",
     "port": "type target port protocol probe state reason reason_ip reason_ttl rtt_ms tries"
     " confidence rule hints time revises",
-    "summary": "type finished elapsed_s targets results states probes_sent replies unmatched drops"
-    " loss complete",
+    "summary": "type finished elapsed_s targets results states probes_sent replies unmatched"
+    " misquoted drops loss complete",
 }
 
 

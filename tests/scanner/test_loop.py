@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from ipaddress import ip_address
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from rawscan.capture.writer import PcapngWriter
 from rawscan.engine import Settings
 from rawscan.errors import CaptureError, LinkError, NeighbourError
 from rawscan.model import Analysis, Frame, IPAddress, Port, ProbeKind, State, Verdict
-from rawscan.net.link import Batched, RecordingLink
+from rawscan.net.link import Batched, Link, RecordingLink
 from rawscan.ports import parse_ports
 from rawscan.rules import RULES, Rule
 from rawscan.scanner import Scan, make_token, recordable
@@ -46,6 +47,7 @@ class Recorded:
         seed: int = 0,
         stop_at_s: float = 1e9,
         settings: Settings | None = None,
+        around: Callable[[Link, FakeClock], Link] = lambda link, clock: link,
     ) -> None:
         self.path = path
         self.clock = FakeClock()
@@ -67,13 +69,16 @@ class Recorded:
                 kinds,
                 seed.to_bytes(8, "big"),
             ),
-            RecordingLink(Batched(self.link), self._writer, recordable(TOKEN, KINDS)),
+            RecordingLink(
+                around(Batched(self.link), self.clock), self._writer, recordable(TOKEN, KINDS)
+            ),
             TOKEN,
             kinds=KINDS,
             sources=each_source(lambda target: OWN[target.version]),
             settings=settings,
             clock=self.clock,
             stop=lambda: self.clock() - self.started_s >= stop_at_s,
+            on_drops=self._writer.drops,
         )
 
     def run(self) -> dict[Port, Verdict]:
@@ -87,7 +92,7 @@ class Recorded:
             self.scan.watched_until_s,
             complete=self.scan.complete,
             drops=self.scan.counters.drops,
-            dropped_s=self.scan.dropped_s,
+            dropped_s=min(self.scan.drops_s, default=None),
         )
 
     def offline(self) -> Analysis:
@@ -266,10 +271,21 @@ def test_what_cannot_be_sent_is_unknown(error: Exception, reason: str, tmp_path:
 def test_drops_make_silence_unknown_live_and_offline(tmp_path: Path) -> None:
     port = Port(TARGET[4], 561, SYN)
     run = Recorded(tmp_path / "s.pcapng", [port], lambda _: None)
-    run.link.dropped = 3
+    drops = count(1)
+    run.link.drops = lambda: next(drops)  # type: ignore[method-assign]  # they never end
     verdict = run.run()[port]
     assert (verdict.state, verdict.reason) == (State.UNKNOWN, "kernel-drops")
-    assert run.scan.counters.drops == 3
+    assert verdict.tries == 16  # no more of them can be told apart
+    assert run.offline().findings[0].verdict.claim == verdict.claim
+
+
+def test_tries_after_the_drops_make_silence_a_verdict_again(tmp_path: Path) -> None:
+    port = Port(TARGET[4], 561, SYN)
+    run = Recorded(tmp_path / "s.pcapng", [port], lambda _: None, settings=Settings(max_retries=0))
+    run.link.dropped = 3
+    verdict = run.run()[port]
+    assert (verdict.state, verdict.reason) == (State.FILTERED, "no-response")
+    assert (verdict.tries, run.scan.counters.drops) == (2, 3)
     assert run.offline().findings[0].verdict.claim == verdict.claim
 
 

@@ -49,19 +49,23 @@ class Sample:
 
 
 @st.composite
-def headers(draw: st.DrawFn, version: int, upper: int) -> tuple[Any, int]:
-    """An IP header of Scapy's with options or extension headers, and the TTL that it has."""
-    ttl = draw(st.integers(0, 255))
+def headers(draw: st.DrawFn, version: int, upper: int) -> tuple[Any, int, int]:
+    """An IP header of Scapy's with options or extension headers, and what it has as TTL and as
+    identification or flow label.
+    """
+    ttl, number = draw(st.integers(0, 255)), draw(SHORT)
     if version == 4:
         options = [IPOption_RR(pointer=4, routers=["0.0.0.0"] * draw(st.integers(1, 9)))]
         chosen = options if draw(st.booleans()) else []
-        return IP(src=V4[0], dst=V4[1], ttl=ttl, proto=upper, options=chosen), ttl
-    header = IPv6(src=V6[0], dst=V6[1], hlim=ttl)
+        plain = IP(src=V4[0], dst=V4[1], ttl=ttl, id=number, proto=upper, options=chosen)
+        return plain, ttl, number
+    number = draw(st.integers(0, 0xF_FFFF))
+    header: Any = IPv6(src=V6[0], dst=V6[1], hlim=ttl, fl=number, tc=draw(st.integers(0, 255)))
     kinds = draw(st.lists(st.sampled_from([*EXTENSIONS]), max_size=4))
     header.nh = kinds[0] if kinds else upper
     for kind, following in zip(kinds, [*kinds, upper][1:], strict=True):
         header /= Raw(bytes([following]) + EXTENSIONS[kind][1:])
-    return header, ttl
+    return header, ttl, number
 
 
 @st.composite
@@ -95,9 +99,9 @@ def samples(draw: st.DrawFn) -> Sample:
     """A whole packet that is no ICMP error."""
     version = draw(st.sampled_from([4, 6]))
     upper, layer, body = draw(bodies(version))
-    header, ttl = draw(headers(version, upper))
+    header, ttl, number = draw(headers(version, upper))
     data = bytes(header / layer)
-    return Sample(data, Packet(*addresses(version), ttl, body), len(bytes(header)))
+    return Sample(data, Packet(*addresses(version), ttl, body, number), len(bytes(header)))
 
 
 @st.composite
@@ -109,10 +113,10 @@ def errors(draw: st.DrawFn) -> Sample:
     types = [t for t in range(256) if quotes(version, t)]
     type_, code = draw(st.sampled_from(types)), draw(st.integers(0, 255))
     message = Raw(bytes([type_, code]) + b"\0" * 6 + quote)
-    header, ttl = draw(headers(version, 1 if version == 4 else 58))
+    header, ttl, number = draw(headers(version, 1 if version == 4 else 58))
     data = bytes(header / message)
     body = Icmp(version, type_, code, cut(inner.packet, len(quote) - inner.offset))
-    return Sample(data, Packet(*addresses(version), ttl, body), len(bytes(header)))
+    return Sample(data, Packet(*addresses(version), ttl, body, number), len(bytes(header)))
 
 
 def addresses(version: int) -> tuple[IPAddress, IPAddress]:

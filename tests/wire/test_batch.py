@@ -145,6 +145,7 @@ def assert_agrees(replies: Replies, index: int, packet: Packet | None) -> None:
     quoted = packet.body.quoted if isinstance(packet.body, Icmp) else None
     quoted_tcp = quoted.body if quoted and isinstance(quoted.body, Tcp) else None
     assert replies.quoted_seq[index] == (quoted_tcp.seq if quoted_tcp else 0)
+    assert replies.quoted_id[index] == (quoted.identification if quoted else 0)
 
 
 @settings(max_examples=250, deadline=None)

@@ -51,15 +51,17 @@ def dissected(data: bytes) -> Any:
     return IP(data) if data[0] >> 4 == 4 else IPv6(data)
 
 
-def assert_addresses(layer: Any, source: IPAddress, target: IPAddress, data: bytes) -> None:
+def assert_header(
+    layer: Any, source: IPAddress, target: IPAddress, data: bytes, sequence: int
+) -> None:
     assert (ip_address(layer.src), ip_address(layer.dst)) == (source, target)
     if source.version == 4:
         assert (layer.version, layer.ihl, layer.ttl, layer.len) == (4, 5, TTL, len(data))
         assert (layer.frag, str(layer.flags), layer.tos, layer.options) == (0, "", 0, [])
-        assert layer.id != 0
+        assert layer.id == ((sequence & 0xFFFF) or 1)
     else:
         assert (layer.version, layer.hlim, layer.plen) == (6, TTL, len(data) - 40)
-        assert (layer.tc, layer.fl) == (0, 0)
+        assert (layer.tc, layer.fl) == (0, (sequence & 0xFFFFF) or 1)
 
 
 CASES = st.tuples(
@@ -81,10 +83,10 @@ def test_tcp_probes(
     probe = port_and_probe(target, number, try_, kind)
     data = craft(probe, source, token, udp_payload=b"not for TCP")
     layer = dissected(data)
-    assert_addresses(layer, source, target, data)
+    sequence = token.sequence(source, probe.port, try_)
+    assert_header(layer, source, target, data, sequence)
     assert_checksums(data)
     tcp = layer[TCP]
-    sequence = token.sequence(source, probe.port, try_)
     assert (tcp.sport, tcp.dport) == (token.source_port(source, probe.port, try_), number)
     assert tcp.seq == sequence
     assert tcp.ack == (sequence if kind is ProbeKind.ACK else 0)
@@ -105,7 +107,7 @@ def test_udp_probes(
     probe = port_and_probe(target, number, try_, ProbeKind.UDP)
     data = craft(probe, source, token, udp_payload=payload)
     layer = dissected(data)
-    assert_addresses(layer, source, target, data)
+    assert_header(layer, source, target, data, token.sequence(source, probe.port, try_))
     assert_checksums(data)
     udp = layer[UDP]
     assert (udp.sport, udp.dport) == (token.source_port(source, probe.port, try_), number)
@@ -140,15 +142,17 @@ def test_our_own_decoder_reads_the_same(
     assert packet.body == bodies[kind]
 
 
-def test_the_ip_identification_is_never_zero() -> None:
+def test_identification_and_flow_label_are_never_zero() -> None:
     # The kernel replaces a zero, and the bytes in a recording would not be those that were sent.
-    class Sixteen(Token):
+    # The label 0 says that there is none (RFC 6437, section 2).
+    class Zeros(Token):
         def sequence(self, source: IPAddress, port: Port, number: int) -> int:
-            return 0xABCD0000
+            return 0xABC00000
 
-    token = Sixteen(b"", range(40000, 40016))
-    data = craft(port_and_probe(V4[1], 561, 0, ProbeKind.SYN), V4[0], token)
-    assert dissected(data).id == 1
+    token = Zeros(b"", range(40000, 40016))
+    for kind in ProbeKind:
+        assert dissected(craft(port_and_probe(V4[1], 561, 0, kind), V4[0], token)).id == 1
+        assert dissected(craft(port_and_probe(V6[1], 561, 0, kind), V6[0], token)).fl == 1
 
 
 @pytest.mark.parametrize(("source", "target"), [(V4[0], V6[1]), (V6[0], V4[1])])

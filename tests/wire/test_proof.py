@@ -64,7 +64,9 @@ def replies_to_us(draw: st.DrawFn) -> bytes:
     start = (data[0] & 0xF) * 4 if version == 4 else 40
     if draw(st.booleans()):
         # Near misses: the acknowledgement, the sequence number, flags, ports, quoted numbers.
-        at = start + draw(st.sampled_from([*range(16), 28, *range(8, 16), *range(28, 36)]))
+        # ... quoted identifications and flow labels.
+        upper = [*range(16), 28, *range(8, 16), *range(28, 36), 8 + 4, 8 + 5, 8 + 1, 8 + 3]
+        at = start + draw(st.sampled_from(upper))
         if at < len(data):
             data[at] = (data[at] + draw(st.sampled_from([1, 2, 16, 254, 255]))) % 256
     return bytes(data)
@@ -213,13 +215,37 @@ def test_forged_errors_about_tcp_are_not_believed(version: int, probe: bytes) ->
     assert_none(prove(with_source_ports_of_ours(replies, 564), TOKEN, [SYN, ACK]).valid)
 
 
+# Where the bytes are, in an IP header, that hold the identification or the flow label.
+ID_BYTES = {4: (4, 6), 6: (1, 4)}
+
+
 @pytest.mark.parametrize(("version", "probe"), UDP_PROBES, ids=named)
-@pytest.mark.parametrize("quoted", [False, True])
-def test_forged_datagrams_are_believed_by_chance_alone(
-    version: int, probe: bytes, quoted: bool
-) -> None:
-    packet = answers.icmp_error(probe, *UNREACHABLE[version]) if quoted else answers.datagram(probe)
-    replies = with_source_ports_of_ours(forged(packet, 0), 565)
+def test_forged_errors_about_udp_are_not_believed(version: int, probe: bytes) -> None:
+    packet = answers.icmp_error(probe, *UNREACHABLE[version])
+    at, (start, stop) = upper(version) + 8, ID_BYTES[version]
+    replies = forged(packet, 568, quoted_id=(at + start, at + stop))
+    assert replies.may_answer.all()
+    assert_none(prove(with_source_ports_of_ours(replies, 569), TOKEN, [UDP]).valid)
+
+
+@pytest.mark.parametrize(("version", "probe"), UDP_PROBES, ids=named)
+def test_what_an_error_about_udp_must_quote(version: int, probe: bytes) -> None:
+    # All there are, with the right source port: one of IPv4's and its swapped one, one flow label.
+    start, stop = ID_BYTES[version]
+    sent = int.from_bytes(probe[start:stop], "big")
+    packet = answers.icmp_error(probe, *UNREACHABLE[version])
+    numbers = np.arange(1 << (16 if version == 4 else 20))
+    rows = np.tile(np.frombuffer(packet, np.uint8), (len(numbers), 1))
+    for place, shift in zip(reversed(range(start, stop)), (0, 8, 16), strict=False):
+        rows[:, upper(version) + 8 + place] = numbers >> shift & 0xFF
+    valid = prove(decode_batch(rows, np.full(len(rows), len(packet))), TOKEN, [UDP]).valid
+    swapped = int.from_bytes(sent.to_bytes(4, "big")[:1:-1], "big")
+    assert set(numbers[valid].tolist()) == ({sent, swapped} if version == 4 else {sent})
+
+
+@pytest.mark.parametrize(("version", "probe"), UDP_PROBES, ids=named)
+def test_forged_datagrams_are_believed_by_chance_alone(version: int, probe: bytes) -> None:
+    replies = with_source_ports_of_ours(forged(answers.datagram(probe), 0), 565)
     passed = int(prove(replies, TOKEN, [UDP]).valid.sum())
     # Five standard deviations of a binomial distribution.
     assert abs(passed - CHANCE) < 5 * CHANCE**0.5

@@ -62,9 +62,9 @@ def test_tcp_replies_prove_that_they_answer(
     assert (body.sport, body.dport) == (561, question.sport)
     assert question.seq is not None
     assert question.ack is not None
-    assert proves(kind, packet, question.seq, question.ack)
+    assert proves(kind, packet, question.seq, question.ack, None)
     if make is not replies.syn:  # which has nothing but the ports
-        assert not proves(kind, packet, question.seq ^ 64, question.ack ^ 64)
+        assert not proves(kind, packet, question.seq ^ 64, question.ack ^ 64, None)
 
 
 @versions
