@@ -6,7 +6,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from math import isfinite
 from pathlib import Path
 from types import FrameType
@@ -14,7 +14,14 @@ from typing import Any, BinaryIO
 
 import click
 
-from rawscan.output.files import JsonLines, Sink, check_apart, check_output, open_output
+from rawscan.output.files import (
+    JsonLines,
+    Sink,
+    check_apart,
+    check_output,
+    is_journal,
+    open_output,
+)
 from rawscan.output.records import Record
 from rawscan.output.table import Rows, plain_table, port_table
 from rawscan.ports import PortSpec, builtin_service, parse_ports
@@ -106,11 +113,15 @@ class Results:
         self, outputs: Sequence[Path], as_json: bool, inputs: Iterable[Path | BinaryIO] = ()
     ) -> None:
         check_outputs(outputs, inputs)
-        self._sinks: list[Sink] = [open_output(path) for path in outputs]
-        if as_json:
-            self._sinks.append(JsonLines(sys.stdout))
+        self._sinks: list[Sink] = [JsonLines(sys.stdout)] if as_json else []
+        # Journals last: a scan is complete there when all other files have their names.
+        self._sinks += map(open_output, sorted(outputs, key=is_journal))
         self._as_json = as_json
         self.rows = Rows()
+
+    def add(self, journal: Sink) -> None:
+        """Give records to this journal too, from now on."""
+        self._sinks.append(journal)
 
     def write(self, record: Record) -> None:
         """Give a record to every output."""
@@ -119,10 +130,20 @@ class Results:
         if record["type"] == "port" and not self._as_json:
             self.rows.add(record)
 
+    def end(self, record: Record) -> None:
+        """Give the last record to every output, and finish it, one after the other."""
+        while self._sinks:
+            sink = self._sinks.pop(0)
+            try:
+                sink.write(record)
+            finally:
+                sink.close()
+
     def close(self) -> None:
-        """Finish every file."""
-        for sink in self._sinks:
-            sink.close()
+        """Finish every file that is not finished, even if one cannot be."""
+        with ExitStack() as stack:
+            while self._sinks:
+                stack.callback(self._sinks.pop().close)
 
     def print_table(self) -> None:
         """Print the table of ports, unless standard output has JSON Lines on it."""

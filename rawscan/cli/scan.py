@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from ipaddress import ip_address
@@ -33,7 +34,9 @@ from rawscan.permute import Shard
 from rawscan.targets import TargetSet, Token, split_exclude, split_tokens
 
 if TYPE_CHECKING:
+    from rawscan.cli.resume import Resumption
     from rawscan.scanner import Request, Scan
+    from rawscan.scanner.resume import Earlier
 
 
 class Rate(click.ParamType[float]):
@@ -140,6 +143,12 @@ class Rate(click.ParamType[float]):
     metavar="N",
     help="Make order and tokens repeatable; replies can be forged by who guesses N.",
 )
+@click.option(
+    "--resume",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Go on with an interrupted scan; FILE is its -o FILE.jsonl and holds all other options.",
+)
 def command(**options: Any) -> int:
     """Probe ports and say which state they are in, and why.
 
@@ -149,6 +158,14 @@ def command(**options: Any) -> int:
     from rawscan.net.routes import check_interface, check_source
     from rawscan.scanner import Request
 
+    resumption = None
+    if options["resume"] is not None:
+        from rawscan.cli.resume import take_up
+
+        resumption = take_up(click.get_current_context(), options["resume"])
+        if resumption is None:
+            return 0
+        options = resumption.options
     targets = _targets(options)
     kinds = _kinds(options)
     request = Request(
@@ -170,24 +187,34 @@ def command(**options: Any) -> int:
         check_interface(request.interface)
     if request.source_ip:
         check_source(request.source_ip)
-    check_outputs(options["outputs"], _read_from(options), options["write_pcap"])
-    return _scan(request, options)
+    inputs = _read_from(options)
+    if resumption is not None:
+        request = resumption.bind(request)
+        inputs.append(resumption.path)
+    check_outputs(options["outputs"], inputs, request.record_to)
+    return _scan(request, options, resumption)
 
 
-def _scan(request: Request, options: dict[str, Any]) -> int:
+def _scan(request: Request, options: dict[str, Any], resumption: Resumption | None) -> int:
     from rawscan.scanner import open_scan
 
-    with interruptible() as stop, open_scan(request, stop, warn) as scan:
+    earlier = resumption.earlier if resumption else None
+    done = earlier.done if earlier else None
+    with interruptible() as stop, open_scan(request, stop, warn, done) as scan:
         results = Results(options["outputs"], options["as_json"])
         started_s = time.time()
         try:
-            results.write(_scan_record(request, scan.link_name, started_s))
-            with _progress(request, scan, options["as_json"]) as tick:
+            if resumption is None:
+                results.write(_scan_record(request, scan.link_name, started_s))
+            else:
+                resumption.begin(results)
+            open_ports = request.count - (len(done) if done is not None else 0)
+            with _progress(open_ports, scan, options["as_json"]) as tick:
                 for verdict in scan.run():
                     results.write(port_record(verdict))
                     tick()
-            summary = _summary(request, scan, started_s)
-            results.write(summary)
+            summary = _summary(request, scan, started_s, earlier)
+            results.end(summary)
         finally:
             results.close()
     results.print_table()
@@ -200,7 +227,7 @@ def _scan(request: Request, options: dict[str, Any]) -> int:
     if not scan.complete:
         warn("interrupted: the results are incomplete; what was still open is `unknown`")
         return INTERRUPTED
-    return 0 if scan.counters.probes_sent else 1
+    return 0 if scan.counters.probes_sent or not scan.counters.decided else 1
 
 
 def _targets(options: dict[str, Any]) -> TargetSet:
@@ -324,11 +351,17 @@ def _scan_record(request: Request, link: str, started_s: float) -> dict[str, Any
         "source": source,
         "link": link,
         "shard": str(request.shard),
+        "order": request.order.hex(),
+        "count": request.count,
+        "digest": request.digest,
     }
 
 
-def _summary(request: Request, scan: Scan, started_s: float) -> dict[str, Any]:
+def _summary(
+    request: Request, scan: Scan, started_s: float, earlier: Earlier | None
+) -> dict[str, Any]:
     finished_s, counters = time.time(), scan.counters
+    states = Counter(counters.states) + (earlier.states if earlier else Counter())
     losses = scan.engine.losses
     answered = sum(model.answered for model in losses)
     lost = sum(model.lost for model in losses)
@@ -337,8 +370,8 @@ def _summary(request: Request, scan: Scan, started_s: float) -> dict[str, Any]:
         "finished": rfc3339(finished_s),
         "elapsed_s": round(finished_s - started_s, 3),
         "targets": request.targets.count,
-        "results": counters.decided,
-        "states": {state: n for state, n in sorted(counters.states.items()) if n},
+        "results": counters.decided + (len(earlier.done) if earlier else 0),
+        "states": dict(sorted(states.items())),
         "probes_sent": counters.probes_sent,
         "replies": counters.replies,
         "unmatched": scan.listener.unmatched,
@@ -359,7 +392,7 @@ def _say_summary(summary: dict[str, Any], results: Results) -> None:
 
 
 @contextmanager
-def _progress(request: Request, scan: Scan, as_json: bool) -> Iterator[Callable[[], None]]:
+def _progress(ports: int, scan: Scan, as_json: bool) -> Iterator[Callable[[], None]]:
     """A bar with rate and remaining time, on a terminal; on anything else, nothing."""
     # Records that scroll by on the same terminal are progress enough, and a bar would break them.
     if not sys.stderr.isatty() or (as_json and sys.stdout.isatty()):
@@ -376,7 +409,7 @@ def _progress(request: Request, scan: Scan, as_json: bool) -> Iterator[Callable[
     )
     started_s = time.monotonic()
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("scan", total=request.count, rate=0.0)
+        task = bar.add_task("scan", total=ports, rate=0.0)
 
         def tick() -> None:
             elapsed_s = max(time.monotonic() - started_s, 1e-3)

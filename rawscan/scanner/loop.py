@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from math import isnan
 
+import numpy as np
+
 from rawscan.engine import NOBODY, Answer, Decided, Engine, Send, Settings
 from rawscan.errors import CaptureError, NeighbourError
 from rawscan.model import Evidence, Port, ProbeKind, ReplyKind, Signal, State, Verdict
@@ -24,6 +26,16 @@ _LONGEST_WAIT_S = 0.1
 
 _MOST_BLOCKS = 1000
 """Blocks that are read at once, so that a flood cannot keep the scan from going on."""
+
+
+_IS_CUT_SHORT = np.array([rule.reply is ReplyKind.SILENCE_CUT_SHORT for rule in RULES])
+_COLUMNS = ("ordinals", "rule", "tries", "confidence", "ttl", "rtt_s", "responder")
+
+
+def _cut_short_last(decided: Decided) -> Decided:
+    """What is known before what is not: a journal is resumed from where only the latter follows."""
+    order = np.argsort(_IS_CUT_SHORT[decided.rule], kind="stable")
+    return replace(decided, **{name: getattr(decided, name)[order] for name in _COLUMNS})
 
 
 def steady_clock() -> Callable[[], float]:
@@ -84,7 +96,7 @@ class Scan:
 
         A verdict that revises an earlier one (a late reply that is stronger) comes as a second one
         for its port, with the hint `revised`. A recording that cannot be written any further ends
-        the scan as `stop()` does, and is in `error`.
+        the scan as `stop()` does, and is in `error`. Ports that were still open come last.
         """
         try:
             while not self.engine.finished and not self._stop():
@@ -94,7 +106,7 @@ class Scan:
         self.complete = self.engine.finished and self.error is None
         self.watched_until_s = self._clock()
         for decided in self.engine.stop(self.watched_until_s):
-            yield from self._verdicts(decided)
+            yield from self._verdicts(_cut_short_last(decided))
 
     def _turn(self) -> Iterator[Verdict]:
         for command in self.engine.poll(self._clock()):
