@@ -121,7 +121,7 @@ def read_lines(file: BinaryIO, name: str) -> Iterator[Line]:
         except ValueError:
             record = None
         if not isinstance(record, dict) or "type" not in record:
-            raise UsageError(f"{name}, line {number}: is no record of rawscan's")
+            raise UsageError(f"{name}, line {number}: is no record; -o FILE.jsonl writes journals")
         yield Line(number, end_bytes, record)
 
 
