@@ -23,7 +23,7 @@ from rawscan.capture.note import SectionNote
 from rawscan.capture.reader import CaptureReader, open_capture
 from rawscan.capture.source import NO_TIME_S
 from rawscan.correlate import CaptureCorrelator, Exchange, ask_of
-from rawscan.engine import LossModel, confidence
+from rawscan.engine import LossModel
 from rawscan.errors import DecodeError, UsageError
 from rawscan.model import (
     DEFAULT_PORT,
@@ -63,7 +63,7 @@ class _Watch:
     """How long, and how well, the capture watched."""
 
     until_s: float
-    dropped_s: float | None
+    drops_s: tuple[float, ...]
     patience: Patience
     both_ways: bool
     legible: bool
@@ -203,17 +203,17 @@ class _Pass:
                 continue
             if note is None and (exchange.source, exchange.port.target) in missed:
                 watch = replace(watch, both_ways=False)
-            (loss,) = losses[exchange.port.protocol].loss(_host(exchange)).tolist()
-            yield _finding(exchange, watch, loss, ttls)
+            yield _finding(exchange, watch, losses[exchange.port.protocol], ttls)
 
     def _watch(self, note: SectionNote | None, source: IPAddress) -> _Watch:
         last_s = self._last_s or 0.0
         legible = source not in self._cut_off
         if note is None:
-            return _Watch(last_s, None, self._foreign, self._correlator.hears(source), legible)
+            return _Watch(last_s, (), self._foreign, self._correlator.hears(source), legible)
         # What the note promises is worth nothing if the file's end is missing.
         until_s = note.until_s if self._whole and note.until_s is not None else last_s
-        return _Watch(until_s, note.dropped_s, OWN, both_ways=True, legible=legible)
+        drops_s = () if note.dropped_s is None else (note.dropped_s,)
+        return _Watch(until_s, drops_s, OWN, both_ways=True, legible=legible)
 
 
 def _is_doubtful(exchange: Exchange) -> bool:
@@ -267,11 +267,14 @@ def _learn_losses(exchanges: Sequence[Exchange]) -> dict[Protocol, LossModel]:
     """What the answered probes say of the path, as the engine learns it during a scan."""
     losses = {protocol: LossModel() for protocol in Protocol}
     for exchange in exchanges:
+        model = losses[exchange.port.protocol]
+        model.asked += 1
+        model.replied += any(_has_verdict(exchange, e) for e in exchange.evidence)
         for e in exchange.evidence:
             if e.from_target and e.try_number is not None and _has_verdict(exchange, e):
                 # A conversation in UDP may have any number of "tries" before the first answer.
                 lost = min(e.try_number, _MOST_LOST)
-                losses[exchange.port.protocol].add(_host(exchange), np.array([lost], np.int8))
+                model.add(_host(exchange), np.array([lost], np.int8))
                 break
     return losses
 
@@ -286,11 +289,11 @@ def _has_verdict(exchange: Exchange, evidence: Evidence) -> bool:
     return strength(rule) >= 0
 
 
-def _finding(exchange: Exchange, watch: _Watch, loss: float, ttls: TtlBook) -> Finding:
+def _finding(exchange: Exchange, watch: _Watch, losses: LossModel, ttls: TtlBook) -> Finding:
     evidence, sure, tries = list(exchange.evidence), 1.0, len(exchange.probes)
     if not any(_has_verdict(exchange, e) for e in evidence):
         evidence.append(_silence(exchange, watch))
-        sure = confidence(loss, tries)
+        (sure,) = losses.confidence(_host(exchange), np.array([tries])).tolist()
     last_s = max([p.time_s for p in exchange.probes] + [e.time_s for e in exchange.evidence])
     verdict = judge(exchange.port, evidence, tries=tries, confidence=sure, time_s=last_s)
     hint = ttls.hint(verdict)
@@ -325,5 +328,5 @@ def _silence(exchange: Exchange, watch: _Watch) -> Evidence:
         kind = ReplyKind.SILENCE_CUT_SHORT  # for all that is known
     else:
         span_s = min(times_s), max(times_s)
-        kind = judge_silence(*span_s, watch.until_s, watch.dropped_s, watch.patience)
+        kind = judge_silence(*span_s, watch.until_s, watch.drops_s, watch.patience)
     return Evidence(Signal(kind), None, from_target=False, time_s=watch.until_s)

@@ -5,6 +5,7 @@ The live scan and the offline analysis ask the same question here, so that they 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,23 +42,26 @@ FOREIGN = Patience(in_all_s=20.0, after_last_s=20.0)
 
 
 def judge_silences(
-    first_s: Any, last_s: Any, until_s: float, dropped_s: float | None, patience: Patience
+    first_s: Any, last_s: Any, until_s: float, drops_s: Sequence[float], patience: Patience
 ) -> NDArray[np.uint8]:
     """What kind of silence each is, as `ReplyKind` numbers, for probes from `first_s` to `last_s`.
 
-    `until_s` is how long replies were watched for; `dropped_s` is when replies are first known to
-    have been thrown away unseen, None if never.
+    `until_s` is how long replies were watched for; `drops_s` are the times, ascending, at which
+    replies were found to have been thrown away unseen. They void every try made before them; what
+    was noticed after the wait was over changes nothing any more.
     """
-    enough_s = patience.enough_at(first_s, last_s)
+    enough_s = np.asarray(patience.enough_at(first_s, last_s))
     kinds = np.full(np.shape(enough_s), ReplyKind.SILENCE, np.uint8)
-    if dropped_s is not None:
-        kinds[enough_s >= dropped_s] = ReplyKind.SILENCE_DROPS
+    if len(drops_s):
+        times_s = np.array([-np.inf, *drops_s])
+        latest_s = times_s[np.searchsorted(times_s, enough_s, side="right") - 1]
+        kinds[latest_s >= last_s] = ReplyKind.SILENCE_DROPS
     kinds[enough_s > until_s] = ReplyKind.SILENCE_CUT_SHORT
     return kinds
 
 
 def judge_silence(
-    first_s: float, last_s: float, until_s: float, dropped_s: float | None, patience: Patience
+    first_s: float, last_s: float, until_s: float, drops_s: Sequence[float], patience: Patience
 ) -> ReplyKind:
     """The same for one port."""
-    return ReplyKind(int(judge_silences(first_s, last_s, until_s, dropped_s, patience)))
+    return ReplyKind(int(judge_silences(first_s, last_s, until_s, drops_s, patience)))

@@ -90,6 +90,7 @@ class PortSpace:
         """Ports in all shards together."""
         self._shard = shard or Shard(1, 1)
         self.count = self._shard.share(self.total)
+        self.hosts = targets.count
         self._permutation = Permutation(max(self.total, 1), key)
         self._v4_count = targets.v4.count
         self._vector = self.total < _VECTOR_LIMIT
@@ -106,16 +107,15 @@ class PortSpace:
         while block := list(islice(v6, size)):
             yield Addresses.of(block)
 
-    def kinds(self, ordinals: Ints) -> NDArray[np.uint8]:
-        """Which probe each port is asked by: an index into `rawscan.rules.PROBES`."""
-        return self._row_kinds[self._split(ordinals)[0]]
-
-    def hosts(self, ordinals: Ints) -> NDArray[np.uint64]:
-        """A number for each port's host: equal for equal hosts."""
-        places = self._split(ordinals)[1]
+    def identify(self, ordinals: Ints) -> tuple[NDArray[np.uint8], NDArray[np.uint64]]:
+        """Which probe each port is asked by, as an index into `rawscan.rules.PROBES`, and a number
+        for its host: equal for equal hosts."""
+        rows, places = self._split(ordinals)
         if isinstance(places, list):
-            return np.array([place & _WORD for place in places], np.uint64)
-        return places.astype(np.uint64)
+            hosts = np.array([place & _WORD for place in places], np.uint64)
+        else:
+            hosts = places.astype(np.uint64)
+        return self._row_kinds[rows], hosts
 
     def ports(self, ordinals: Ints) -> list[Port]:
         """Ports by their ordinals."""

@@ -107,7 +107,9 @@ def test_equal_hosts_have_equal_numbers_and_others_not() -> None:
     space = space_of("10.0.0.0/29", "fd00::/125", ports="80,561")
     ordinals = np.arange(space.count, dtype=np.int64)
     by_number: dict[int, set[object]] = {}
-    for port, number in zip(space.ports(ordinals), space.hosts(ordinals).tolist(), strict=True):
+    for port, number in zip(
+        space.ports(ordinals), space.identify(ordinals)[1].tolist(), strict=True
+    ):
         by_number.setdefault(number, set()).add(port.target)
     assert len(by_number) == 16
     assert all(len(targets) == 1 for targets in by_number.values())

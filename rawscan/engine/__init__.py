@@ -5,7 +5,7 @@ No socket, no clock, no thread: `now_s` is an argument everywhere, so tests run 
 
 from rawscan.engine.core import Engine
 from rawscan.engine.events import Answer, Arrivals, Book, Decided, Send, Settings
-from rawscan.engine.loss import LossModel, confidence, tries_needed
+from rawscan.engine.loss import LossModel, tries_needed
 from rawscan.engine.window import NOBODY, TARGET
 
 __all__ = [
@@ -19,6 +19,5 @@ __all__ = [
     "LossModel",
     "Send",
     "Settings",
-    "confidence",
     "tries_needed",
 ]

@@ -12,6 +12,7 @@ Ports are handled in batches, as arrays (`engine.window`); nothing here is done 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import replace
 from heapq import heappop, heappush
 from itertools import count
@@ -19,12 +20,16 @@ from itertools import count
 import numpy as np
 from numpy.typing import NDArray
 
-from rawscan.engine.events import Answer, Arrivals, Book, Decided, Send, Settings
-from rawscan.engine.loss import LossModel, tries_needed
+from rawscan.engine.events import Arrivals, Book, Decided, Send, Settings
+from rawscan.engine.extras import Extras
+from rawscan.engine.hostcap import HostCap
+from rawscan.engine.limited import LimitedHosts
+from rawscan.engine.loss import LossModel
 from rawscan.engine.pacing import Pacer
+from rawscan.engine.ratecontrol import RateControl
 from rawscan.engine.rtt import RttEstimator
 from rawscan.engine.window import ANSWER, ANSWERED, ASKED, DONE, NOBODY, Floats, Ints, Window
-from rawscan.model import ProbeKind, ReplyKind
+from rawscan.model import ProbeKind, ReplyKind, State
 from rawscan.rules import LOOKUP, PROBES, RULES, cells, strength
 from rawscan.silence import OWN, judge_silences
 
@@ -34,32 +39,56 @@ MAX_RETRY_DELAY_S = 1.0
 MAX_BATCH = 4096
 """Ports in one command, so that replies are looked at in between."""
 
+MAX_TRIES = 16
+"""More cannot be told apart (`rawscan.wire.token`)."""
+
+Bools = NDArray[np.bool_]
+
+_HOST_PAUSE_S = 0.01
+_UNBEATEN = 127
 _TABLE = np.frombuffer(LOOKUP, np.uint8)
 _STRENGTH = np.array([-1, *(strength(rule) for rule in RULES)], np.int8)
 _UDP = PROBES.index(ProbeKind.UDP)
+# Answers of which hosts send only so many a second.
+_IS_LIMITED = np.array(
+    [False, *(r.probe is ProbeKind.UDP and r.state is State.CLOSED for r in RULES)], np.bool_
+)
 
 
 class Engine:
     """Asks each port of `book` once, in the order of their ordinals, and goes on with the silent.
 
-    Memory: some 60 bytes for each port in flight, of which there are at most
+    Memory: some 70 bytes for each port in flight and 4 for each try, of which there are at most
     `settings.max_window`. Those decided stay until the window needs their place, so that a late
     reply that is stronger than the decision can revise it.
     """
 
-    def __init__(self, book: Book, settings: Settings, start_s: float = 0.0) -> None:
+    def __init__(
+        self, book: Book, settings: Settings, start_s: float = 0.0, done: Ints | None = None
+    ) -> None:
+        """`done` are ordinals that are decided already, ascending: they are never asked."""
+        done = np.array([], np.int64) if done is None else done
+        ahead = np.flatnonzero(done != np.arange(len(done)))
+        first = int(ahead[0]) if len(ahead) else len(done)
         self.settings = settings
         self.rtt = RttEstimator()
         self.losses = (LossModel(), LossModel())  # of TCP and of UDP
-        self.window = Window(start_s)
+        self.window = Window(start_s, first)
         self.undecided = 0
+        self.drops_s: list[float] = []
+        """When replies were found to have been thrown away."""
+        self._done = done[first:]
         self._book = book
-        self._pacer = Pacer(settings.rate_pps)
+        self._hosts = HostCap(settings.host_rate_pps, book.hosts)
+        ceiling_pps = min(settings.rate_pps, self._hosts.total_pps)
+        self._control = RateControl(ceiling_pps, start_s)
+        self._pacer = Pacer(ceiling_pps)
+        self._limited = LimitedHosts()
         self._retries: deque[Ints] = deque()
+        self._paced: deque[Ints] = deque()
         self._timers: list[tuple[float, int, int, Ints]] = []
         self._serial = count()
-        self._extras: dict[int, list[Answer]] = {}
-        self._dropped_s: float | None = None
+        self._extras = Extras(self.window)
 
     @property
     def finished(self) -> bool:
@@ -69,6 +98,8 @@ class Engine:
     def poll(self, now_s: float) -> list[Send | Decided]:
         """What to do at `now_s`: probes to send, in order, and ports that are decided."""
         commands: list[Send | Decided] = []
+        self._control.update(now_s, self.rtt.timeout_s)
+        self._pacer.rate_pps = self._control.rate_pps
         while self._timers and self._timers[0][0] <= now_s:
             _, _, status, ordinals = heappop(self._timers)
             ordinals = ordinals[self.window.status[self.window.at(ordinals)] == status]
@@ -102,76 +133,124 @@ class Engine:
         ordinals = ordinals[self.window.status[self.window.at(ordinals)] == ASKED]
         self.window.unsend(ordinals)
         ordinals = ordinals[self.window.tries[self.window.at(ordinals)] == 0]
-        at, zero = self.window.at(ordinals), np.zeros(len(ordinals), np.int64)
-        kinds = self._book.kinds(ordinals).astype(np.int64)
-        self.window.rule[at] = _TABLE[cells(kinds, zero + int(why), zero, zero, zero)]
+        at = self.window.at(ordinals)
+        self.window.rule[at] = self._silence_rows(at, int(why))
         self.window.rank[at] = _STRENGTH[self.window.rule[at]]
         self.window.responder[at] = NOBODY
         self.window.status[at] = ANSWERED
         self._wake(now_s, ANSWERED, ordinals)
 
     def dropped(self, now_s: float) -> None:
-        """The kernel threw replies away: from now on silence is no verdict in this scan."""
-        if self._dropped_s is None:
-            self._dropped_s = now_s
+        """The kernel threw replies away: what is silent so far may have answered.
+
+        Tries made until now are made again, as far as tries can be told apart, and more slowly.
+        """
+        self.drops_s.append(now_s)
+        at = self.window.at(np.arange(self.window.base, self.window.head, dtype=np.int64))
+        at = at[self.window.status[at] == ASKED]
+        self.window.voided[at] = self.window.tries[at]
+        self._control.dropped(now_s)
 
     def wake_s(self, now_s: float) -> float | None:
         """When `poll` has something to do next; None: never, the scan is finished."""
         times = [self._timers[0][0]] if self._timers else []
-        if self._retries or self._room():
+        if self._retries or self._paced or self._room():
             times.append(self._pacer.next_s(now_s))
+        limited_s = self._limited.next_s()
+        if limited_s is not None:
+            times.append(max(limited_s, now_s))
         return min(times, default=None)
 
     def stop(self, now_s: float) -> list[Decided]:
-        """End here: decide every port in flight with what is known of it."""
+        """End here: decide every port in flight with what is known of it.
+
+        A silent one that was to be asked again has no verdict.
+        """
         everything = np.arange(self.window.base, self.window.head, dtype=np.int64)
-        status = self.window.status[self.window.at(everything)]
-        return self._decide(everything[(status == ASKED) | (status == ANSWERED)], now_s)
+        at = self.window.at(everything)
+        status = self.window.status[at]
+        unfinished = (status == ASKED) & self._asks_on(at)
+        decided = self._decide(everything[unfinished], now_s, ReplyKind.SILENCE_CUT_SHORT)
+        others = ((status == ASKED) & ~unfinished) | (status == ANSWERED)
+        return decided + self._decide(everything[others], now_s)
 
     # -- sending ---------------------------------------------------------------------------------
 
     def _room(self) -> int:
         """How many new ports may be asked now."""
+        before = self.window.base
         self.window.retire(keep=self.settings.max_window // 2)
+        if self.window.base != before:
+            self._extras.retire()
         room = self.settings.max_window - len(self.window)
         return min(room, self._book.count - self.window.head, MAX_BATCH)
 
     def _sends(self, now_s: float) -> list[Send]:
         """Retries first, then new ports, as far as the rate and the memory allow."""
         sends: list[Send] = []
+        for queue, ports in zip(
+            (self._paced, self._retries), self._limited.ready(now_s), strict=True
+        ):
+            if ports:
+                queue.append(np.array(ports, np.int64))
+                self.window.flying[self.window.at(queue[-1])] = 1
         budget = MAX_BATCH
-        while self._retries and budget:
-            ordinals = self._retries.popleft()
-            ordinals = ordinals[self.window.status[self.window.at(ordinals)] == ASKED]
-            may = self._pacer.take(min(len(ordinals), budget), now_s)
-            if may < len(ordinals):
-                self._retries.appendleft(ordinals[may:])
-            if may:
-                sends += self._send(ordinals[:may], now_s)
-            if may < len(ordinals):
-                return sends
-            budget -= may
-        fresh = self._pacer.take(min(self._room(), budget), now_s) if budget else 0
-        if fresh:
-            self.undecided += fresh
-            sends += self._send(self.window.admit(fresh), now_s)
+        for queue in (self._paced, self._retries):
+            while queue and budget:
+                ordinals = queue.popleft()
+                ordinals = ordinals[self.window.status[self.window.at(ordinals)] == ASKED]
+                may = self._pacer.take(min(len(ordinals), budget), now_s)
+                if may < len(ordinals):
+                    queue.appendleft(ordinals[may:])
+                sends += self._send(ordinals[:may], now_s, paced=queue is self._paced)
+                if may < len(ordinals):
+                    return sends
+                budget -= may
+        sends += self._send(self._admit(budget, now_s), now_s)
         return sends
 
-    def _send(self, ordinals: Ints, now_s: float) -> list[Send]:
+    def _admit(self, most: int, now_s: float) -> Ints:
+        """The next ports that are not done, as many as may be asked now."""
+        room = min(self._room(), most)
+        ahead = np.arange(self.window.head, self.window.head + room, dtype=np.int64)
+        known = self._done[: np.searchsorted(self._done, self.window.head + room)]
+        new = ahead if not len(known) else np.setdiff1d(ahead, known, assume_unique=True)
+        may = self._pacer.take(len(new), now_s)
+        # Those that are done are passed over together with the next one that is not.
+        end = int(new[may]) if may < len(new) else self.window.head + room
+        admitted = self.window.admit(end - self.window.head)
+        if not len(admitted):
+            return admitted
+        at = self.window.at(admitted)
+        self.window.probe[at], self.window.host[at] = self._book.identify(admitted)
+        skipped = self.window.at(known[known < end])
+        self.window.status[skipped], self.window.rank[skipped] = DONE, _UNBEATEN
+        self._done = self._done[len(skipped) :]
+        self.undecided += may
+        for losses, those in self._by_protocol(self.window.at(new[:may])):
+            losses.asked += int(those.sum())
+        return new[:may]
+
+    def _send(self, ordinals: Ints, now_s: float, paced: bool = False) -> list[Send]:
         """Commands for one more try at each, and the timers for what comes after."""
+        if not len(ordinals):
+            return []
+        may = self._hosts.take(self.window.host[self.window.at(ordinals)], now_s)
+        self._wake(now_s + _HOST_PAUSE_S, ASKED, ordinals[~may])
+        ordinals = ordinals[may]
         tries = self.window.tries[self.window.at(ordinals)]
         sends = []
         for number in np.unique(tries).tolist():
             those = ordinals[tries == number]
             at = self.window.at(those)
             self.window.tries[at] = number + 1
+            self.window.paced[at] += paced
             self.window.sent(those, number, np.full(len(those), now_s))
-            last = number + 1 >= self._tries_wanted(those)
-            if not last.all():
-                delay_s = min(self.rtt.timeout_s * 2**number, self._longest_delay_s)
-                self._wake(now_s + delay_s, ASKED, those[~last])
-            if last.any():
-                self._wake(now_s + OWN.after_last_s, ASKED, those[last])
+            self._control.sent(len(those), now_s)
+            last = ~self._asks_on(at) & (not paced)
+            delay_s = min(self.rtt.timeout_s * 2**number, self._longest_delay_s)
+            self._wake(now_s + delay_s, ASKED, those[~last])
+            self._wake(now_s + OWN.after_last_s, ASKED, those[last])
             sends.append(Send(those, number))
         return sends
 
@@ -182,16 +261,46 @@ class Engine:
     def _go_on(self, ordinals: Ints, now_s: float) -> list[Decided]:
         """These are still silent: ask again, wait on, or decide."""
         at = self.window.at(ordinals)
-        made = self.window.tries[at] + self.window.refused[at]
-        more = made < self._tries_wanted(ordinals)
-        if more.any():
-            self._retries.append(ordinals[more])
+        self._land(at, now_s)
+        more = self._asks_on(at)
+        again = more & ~self._is_limited(at)
+        if again.any():
+            self._retries.append(ordinals[again])
+        later = more & ~again
+        self._limited.wait(ordinals[later], self.window.host[at[later]], now_s)
         ordinals = ordinals[~more]
         enough_s = self._enough_s(ordinals)
         ready = enough_s <= now_s
         for moment_s in np.unique(enough_s[~ready]).tolist():
             self._wake(moment_s, ASKED, ordinals[enough_s == moment_s])
         return self._decide(ordinals[ready], now_s)
+
+    def _asks_on(self, at: Ints) -> Bools:
+        """Which of these, if they stay silent, are to be asked once more."""
+        window = self.window
+        made = window.tries[at] + window.refused[at].astype(np.int64)
+        counting = np.where(self._is_limited(at), window.paced[at], made - window.voided[at])
+        wanted = np.empty(len(at), np.int64)
+        for losses, those in self._by_protocol(at):
+            hosts = window.host[at[those]]
+            wanted[those] = losses.tries_wanted(hosts, self.settings.confidence)
+        most = np.minimum(self.settings.max_retries + 1 + window.voided[at], MAX_TRIES)
+        asks: Bools = (counting < wanted) & (made < most)
+        return asks
+
+    def _land(self, at: Ints, now_s: float) -> None:
+        """What was asked of limited hosts here is answered, or given up."""
+        at = at[self.window.flying[at] > 0]
+        if len(at):
+            self.window.flying[at] = 0
+            self._limited.landed(self.window.host[at].tolist(), now_s)
+
+    def _is_limited(self, at: Ints) -> Bools:
+        """Which of these are UDP ports of hosts that answer only so often."""
+        limited: Bools = self.window.probe[at] == _UDP
+        if limited.any():
+            limited[limited] = self._limited.limited(self.window.host[at[limited]])
+        return limited
 
     def _enough_s(self, ordinals: Ints) -> Floats:
         """From when on silence is honest, for each."""
@@ -201,15 +310,12 @@ class Engine:
         enough: Floats = np.maximum(OWN.enough_at(first_s, last_s), last_s + self.rtt.timeout_s)
         return enough
 
-    def _tries_wanted(self, ordinals: Ints) -> NDArray[np.int64]:
-        """How many tries silence takes for each, as things look now."""
-        udp, hosts = self._book.kinds(ordinals) == _UDP, self._book.hosts(ordinals)
-        wanted = np.empty(len(ordinals), np.int64)
-        for those, losses in ((~udp, self.losses[0]), (udp, self.losses[1])):
-            for loss in np.unique(estimates := losses.loss(hosts[those])).tolist():
-                needed = tries_needed(loss, self.settings.confidence)
-                wanted[np.flatnonzero(those)[estimates == loss]] = needed
-        return np.minimum(wanted, self.settings.max_retries + 1)
+    def _by_protocol(self, at: Ints) -> Iterator[tuple[LossModel, Bools]]:
+        """Each protocol's loss model, and which of these belong to it, if any do."""
+        udp = self.window.probe[at] == _UDP
+        for losses, those in zip(self.losses, (~udp, udp), strict=True):
+            if those.any():
+                yield losses, those
 
     def _wake(self, due_s: float, status: int, ordinals: Ints) -> None:
         if len(ordinals):
@@ -221,132 +327,119 @@ class Engine:
         """Take in replies about different ports; `chosen` are their indexes in `arrivals`."""
         window, ordinals = self.window, arrivals.ordinals[chosen]
         at = window.at(ordinals)
-        rule = self._rules_of(arrivals, chosen, ordinals)
+        rule = self._rows(arrivals, chosen, at)
         rank, status = _STRENGTH[rule], window.status[at]
         rtt_s = window.round_trips_s(ordinals, arrivals.try_number[chosen], arrivals.time_s[chosen])
         first = (status == ASKED) & (rank >= 0)
         better = (status >= ANSWERED) & (rank > window.rank[at])
         same = (rule == window.rule[at]) & (arrivals.responder[chosen] == window.responder[at])
-        self._note_extras(arrivals, chosen, rtt_s, plain=(first | same) & ~better)
+        self._extras.note(arrivals, chosen, rtt_s, plain=(first | same) & ~better)
         counts, before = first | better, window.rule[at]
         window.rule[at[counts]], window.rank[at[counts]] = rule[counts], rank[counts]
         window.rtt_s[at[counts]] = rtt_s[counts]
         for name in ANSWER:
             getattr(window, name)[at[counts]] = getattr(arrivals, name)[chosen[counts]]
-        self._first_answers(arrivals, chosen[first], rtt_s[first], now_s)
+        if first.any():
+            self._first_answers(ordinals[first], rtt_s[first], now_s)
         late = better & (status == DONE)
         revised = before[late] - np.uint8(1)
         return [replace(batch, revised=revised) for batch in self._report(ordinals[late], now_s)]
 
-    def _rules_of(self, arrivals: Arrivals, chosen: Ints, ordinals: Ints) -> NDArray[np.uint8]:
-        rules: NDArray[np.uint8] = _TABLE[
+    def _rows(self, arrivals: Arrivals, chosen: Ints, at: Ints) -> NDArray[np.uint8]:
+        """The row of the rule table for each reply, counted from 1; 0 for none."""
+        rows: NDArray[np.uint8] = _TABLE[
             cells(
-                self._book.kinds(ordinals).astype(np.int64),
+                self.window.probe[at].astype(np.int64),
                 arrivals.kind[chosen].astype(np.int64),
                 arrivals.type[chosen].astype(np.int64),
                 arrivals.code[chosen].astype(np.int64),
                 arrivals.from_target[chosen].astype(np.int64),
             )
         ]
-        return rules
+        return rows
 
-    def _note_extras(
-        self, arrivals: Arrivals, chosen: Ints, rtt_s: Floats, plain: NDArray[np.bool_]
-    ) -> None:
-        """Keep, about ports of which more than one thing is known, every reply in full."""
-        proxy = (arrivals.kind == ReplyKind.SYN_ACK) & (arrivals.window == 0)
-        odd = ~plain | (proxy & (arrivals.options_bytes == 0))[chosen]
-        if self._extras:
-            known = [ordinal in self._extras for ordinal in arrivals.ordinals[chosen].tolist()]
-            odd |= np.array(known, bool)
-        for index, took_s in zip(chosen[odd].tolist(), rtt_s[odd].tolist(), strict=True):
-            ordinal = int(arrivals.ordinals[index])
-            if ordinal not in self._extras:
-                self._extras[ordinal] = self._first_of(ordinal)
-            answer = arrivals.answer(index, took_s)
-            if not any(_alike(answer, other) for other in self._extras[ordinal]):
-                self._extras[ordinal].append(answer)
-
-    def _first_of(self, ordinal: int) -> list[Answer]:
-        """The reply that the window holds about a port, in full; none if it is silent so far."""
-        (at,) = self.window.at(np.array([ordinal], np.int64)).tolist()
-        if self.window.status[at] == ASKED or self.window.responder[at] == NOBODY:
-            return []
-        columns = {name: getattr(self.window, name)[at].item() for name in ANSWER}
-        rtt_s = float(self.window.rtt_s[at])
-        return [Answer(**columns, rtt_s=rtt_s, window=-1, options_bytes=-1)]
-
-    def _first_answers(self, arrivals: Arrivals, chosen: Ints, rtt_s: Floats, now_s: float) -> None:
+    def _first_answers(self, ordinals: Ints, rtt_s: Floats, now_s: float) -> None:
         """Learn from the first answers, and wait a moment for stronger ones."""
-        if not len(chosen):
-            return
-        ordinals = arrivals.ordinals[chosen]
-        self.window.status[self.window.at(ordinals)] = ANSWERED
+        window, at = self.window, self.window.at(ordinals)
+        window.status[at] = ANSWERED
+        # A host that limits its answers says nothing of the path by being late.
+        limited = self._is_limited(at)
+        closed = _IS_LIMITED[window.rule[at]]
+        self._limited.answered(window.host[at[closed]], now_s)
+        self._limited.denied(window.host[at[closed & (window.paced[at] > 1)]].tolist())
+        self._land(at, now_s)
         # Only the target's own answers tell of the path; routers take seconds to give up.
-        own = arrivals.from_target[chosen] & (arrivals.try_number[chosen] >= 0)
-        for sample_s in rtt_s[own & ~np.isnan(rtt_s)].tolist():
-            self.rtt.add(sample_s)
-        udp = self._book.kinds(ordinals) == _UDP
-        for those, losses in ((own & ~udp, self.losses[0]), (own & udp, self.losses[1])):
-            losses.add(self._book.hosts(ordinals[those]), arrivals.try_number[chosen][those])
-        self._wake(now_s + self.rtt.timeout_s, ANSWERED, ordinals)
+        own = window.from_target[at] & (window.try_number[at] >= 0)
+        self.rtt.add_some(rtt_s[own & ~np.isnan(rtt_s)])
+        own &= ~limited | (window.try_number[at] == 0)
+        for losses, those in self._by_protocol(at):
+            losses.replied += int(those.sum())
+            telling = at[those & own]
+            losses.add(window.host[telling], window.try_number[telling])
+        self._learn_rate(ordinals[own])
+        self._wake(now_s + self.rtt.linger_s, ANSWERED, ordinals)
+
+    def _learn_rate(self, ordinals: Ints) -> None:
+        """Every try before the answered one was lost, and it was not."""
+        answered = self.window.try_number[self.window.at(ordinals)]
+        for number in range(int(answered.max(initial=-1)) + 1):
+            those = answered >= number
+            times_s = self.window.sent_s(ordinals[those], number)
+            self._control.learn(times_s, answered[those] > number)
 
     # -- deciding --------------------------------------------------------------------------------
 
-    def _decide(self, ordinals: Ints, now_s: float) -> list[Decided]:
+    def _decide(
+        self, ordinals: Ints, now_s: float, silence: ReplyKind | None = None
+    ) -> list[Decided]:
+        """Nothing more is awaited. `silence` is what the silent ones' is called, if it is known."""
         if not len(ordinals):
             return []
         at = self.window.at(ordinals)
-        silent = self.window.status[at] == ASKED
-        self.window.rule[at[silent]] = self._silence_rules(ordinals[silent], now_s)
-        self.window.rank[at[silent]] = _STRENGTH[self.window.rule[at[silent]]]
+        silent = at[self.window.status[at] == ASKED]
+        kinds = self._silences(silent, now_s) if silence is None else int(silence)
+        self.window.rule[silent] = self._silence_rows(silent, kinds)
+        self.window.rank[silent] = _STRENGTH[self.window.rule[silent]]
         self.window.status[at] = DONE
         self.undecided -= len(ordinals)
         return self._report(ordinals, now_s)
 
-    def _silence_rules(self, ordinals: Ints, now_s: float) -> NDArray[np.uint8]:
-        """The row for each silent port: was it an honest silence?"""
-        at = self.window.at(ordinals)
+    def _silences(self, at: Ints, now_s: float) -> Ints:
+        """What kind of silence each is."""
         first_s, last_s = self.window.first_s[at], self.window.last_s[at]
-        kind = judge_silences(first_s, last_s, now_s, self._dropped_s, OWN).astype(np.int64)
-        zero = np.zeros(len(ordinals), np.int64)
-        kinds = self._book.kinds(ordinals).astype(np.int64)
-        rules: NDArray[np.uint8] = _TABLE[cells(kinds, kind, zero, zero, zero)]
-        return rules
+        return judge_silences(first_s, last_s, now_s, self.drops_s, OWN).astype(np.int64)
+
+    def _silence_rows(self, at: Ints, kinds: Ints | int) -> NDArray[np.uint8]:
+        zero = np.zeros(len(at), np.int64)
+        probes = self.window.probe[at].astype(np.int64)
+        rows: NDArray[np.uint8] = _TABLE[cells(probes, zero + kinds, zero, zero, zero)]
+        return rows
 
     def _report(self, ordinals: Ints, now_s: float) -> list[Decided]:
         if not len(ordinals):
             return []
         window, at = self.window, self.window.at(ordinals)
-        known = self._extras.keys() & set(ordinals.tolist()) if self._extras else ()
         return [
             Decided(
                 ordinals=ordinals,
                 rule=window.rule[at] - np.uint8(1),
                 tries=window.tries[at],
-                confidence=self._confidence(ordinals),
+                confidence=self._confidence(at),
                 ttl=window.ttl[at],
                 rtt_s=window.rtt_s[at],
                 responder=window.responder[at],
                 time_s=now_s,
-                extras={ordinal: tuple(self._extras[ordinal]) for ordinal in known},
+                extras=self._extras.of(ordinals),
             )
         ]
 
-    def _confidence(self, ordinals: Ints) -> Floats:
+    def _confidence(self, at: Ints) -> Floats:
         """1 for a reply; for silence, the chance that it is not bad luck."""
-        at = self.window.at(ordinals)
-        sure = np.ones(len(ordinals))
-        silent = self.window.responder[at] == NOBODY
-        udp, hosts = self._book.kinds(ordinals) == _UDP, self._book.hosts(ordinals)
-        for those, losses in ((silent & ~udp, self.losses[0]), (silent & udp, self.losses[1])):
-            tries = self.window.tries[at[those]]
-            sure[those] = 1.0 - losses.loss(hosts[those]) ** tries
+        window, sure = self.window, np.ones(len(at))
+        made = np.maximum(window.tries[at].astype(np.int64) - window.voided[at], 0)
+        counting = np.where(self._is_limited(at), window.paced[at], made)
+        silent = window.responder[at] == NOBODY
+        for losses, those in self._by_protocol(at):
+            chosen = np.flatnonzero(those & silent)
+            sure[chosen] = losses.confidence(window.host[at[chosen]], counting[chosen])
         return sure
-
-
-def _alike(one: Answer, other: Answer) -> bool:
-    """The same thing said again by the same responder, perhaps about another try."""
-    return (one.kind, one.type, one.code, one.responder) == (
-        other.kind, other.type, other.code, other.responder
-    )  # fmt: skip

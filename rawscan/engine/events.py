@@ -14,26 +14,35 @@ from rawscan.engine.window import Floats, Ints
 class Book(Protocol):
     """Tells the engine about ports, which it knows by their ordinals only."""
 
-    count: int
-    """How many ports there are."""
-
-    def hosts(self, ordinals: Ints) -> NDArray[np.uint64]:
-        """A number for each port's host: equal for equal hosts."""
+    @property
+    def count(self) -> int:
+        """How many ports there are."""
         ...
 
-    def kinds(self, ordinals: Ints) -> NDArray[np.uint8]:
-        """Which probe each port is asked by: an index into `rawscan.rules.PROBES`."""
+    @property
+    def hosts(self) -> int:
+        """How many hosts they belong to, at most."""
+        ...
+
+    def identify(self, ordinals: Ints) -> tuple[NDArray[np.uint8], NDArray[np.uint64]]:
+        """Which probe each port is asked by, as an index into `rawscan.rules.PROBES`, and a number
+        for its host: equal for equal hosts."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the user may set. `max_window` bounds the ports in flight, and so the memory."""
+    """What the user may set.
+
+    `max_window` bounds the ports in flight, and so the memory; `host_rate_pps` is what any one host
+    gets at most.
+    """
 
     rate_pps: float = 1000.0
     max_retries: int = 10
     confidence: float = 0.9999
     max_window: int = 1 << 20
+    host_rate_pps: float = 1000.0
 
 
 @dataclass(frozen=True, slots=True)

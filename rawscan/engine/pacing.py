@@ -18,9 +18,13 @@ class Pacer:
         if not rate_pps > 0:
             raise ValueError("the rate must be above 0")
         self.rate_pps = rate_pps
-        self._burst = max(1.0, rate_pps * BURST_S)
+        """May be changed at any time."""
         self._tokens = self._burst
         self._filled_s: float | None = None
+
+    @property
+    def _burst(self) -> float:
+        return max(1.0, self.rate_pps * BURST_S)
 
     def take(self, wanted: int, now_s: float) -> int:
         """How many of `wanted` packets may leave now; they count as sent."""

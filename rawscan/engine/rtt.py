@@ -7,11 +7,17 @@ a retry that was not needed costs a packet, and silence is not believed for it.
 
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import NDArray
+
 INITIAL_TIMEOUT_S = 0.5
 MIN_TIMEOUT_S = 0.1
 MAX_TIMEOUT_S = 10.0
 MAX_SAMPLE_S = 8.0
 """Longer samples say more about an accident than about the path."""
+
+MAX_SAMPLES = 32
+"""Samples of one batch that are looked at."""
 
 _ALPHA, _BETA, _K = 1 / 8, 1 / 4, 4
 _MIN_VARIATION_S, _MAX_VARIATION_S = 0.005, 2.0
@@ -34,6 +40,21 @@ class RttEstimator:
             return
         self._variation_s += _BETA * (abs(self.smoothed_s - sample_s) - self._variation_s)
         self.smoothed_s += _ALPHA * (sample_s - self.smoothed_s)
+
+    def add_some(self, samples_s: NDArray[np.float64]) -> None:
+        """Take a few of many samples into account: those of one moment say much the same."""
+        for sample_s in samples_s[:: len(samples_s) // MAX_SAMPLES + 1].tolist():
+            self.add(sample_s)
+
+    @property
+    def linger_s(self) -> float:
+        """How long after a first answer another one, from elsewhere, is waited for.
+
+        As the timeout, but without the floor that keeps retries from being hasty.
+        """
+        if self.smoothed_s is None:
+            return INITIAL_TIMEOUT_S
+        return min(self.smoothed_s + _K * self._variation_s, MAX_TIMEOUT_S)
 
     @property
     def timeout_s(self) -> float:

@@ -30,6 +30,11 @@ _COLUMNS: dict[str, tuple[type, float]] = {
     "status": (np.uint8, ABSENT),
     "tries": (np.uint8, 0),
     "refused": (np.uint8, 0),
+    "voided": (np.uint8, 0),
+    "paced": (np.uint8, 0),
+    "flying": (np.uint8, 0),
+    "probe": (np.uint8, 0),
+    "host": (np.uint64, 0),
     "rank": (np.int8, -1),
     "rule": (np.uint8, 0),
     "kind": (np.uint8, 0),
@@ -47,14 +52,23 @@ _COLUMNS: dict[str, tuple[type, float]] = {
 
 
 class Window:
-    """Columns by ordinal. Memory: some 50 bytes a port and 4 for each try, in powers of two.
+    """Columns by ordinal. Memory: some 60 bytes a port and 4 for each try, in powers of two.
 
-    `base` is the first ordinal in the window, `head` the first after it.
+    `base` is the first ordinal in the window, `head` the first after it. Of the `tries` that left,
+    `voided` ones prove nothing by their silence, and `paced` ones were sent when a host that limits
+    its errors could afford an answer (`flying`: the last one was, and is not answered); `refused`
+    ones did not leave at all. `probe` is an index into
+    `rawscan.rules.PROBES`, `host` a number that ports of one host share.
     """
 
     status: NDArray[np.uint8]
     tries: NDArray[np.uint8]
     refused: NDArray[np.uint8]
+    voided: NDArray[np.uint8]
+    paced: NDArray[np.uint8]
+    flying: NDArray[np.uint8]
+    probe: NDArray[np.uint8]
+    host: NDArray[np.uint64]
     rank: NDArray[np.int8]
     rule: NDArray[np.uint8]
     kind: NDArray[np.uint8]
@@ -69,9 +83,10 @@ class Window:
     first_s: Floats
     last_s: Floats
 
-    def __init__(self, start_s: float) -> None:
-        self.base = 0
-        self.head = 0
+    def __init__(self, start_s: float, first: int = 0) -> None:
+        """`first` is the first ordinal that will be admitted."""
+        self.base = first
+        self.head = first
         self._start_s = start_s
         self._size = 0
         self._sent_us: list[NDArray[np.uint32]] = []
@@ -131,6 +146,13 @@ class Window:
                 those = at[self.tries[at] == number]
                 before_us = self._sent_us[number - 1][those] - self._us(self.first_s[those])
                 self.last_s[those] = self.first_s[those] + before_us / _US
+
+    def sent_s(self, ordinals: Ints, number: int) -> Floats:
+        """When try `number` of each left; only where it did, and within the last hour."""
+        at = self.at(ordinals)
+        before_us = self._us(self.last_s[at]) - self._sent_us[number][at]
+        sent_s: Floats = self.last_s[at] - before_us / _US
+        return sent_s
 
     def round_trips_s(self, ordinals: Ints, numbers: NDArray[np.int8], times_s: Floats) -> Floats:
         """Time from each try to its answer; NaN where no such try was made."""

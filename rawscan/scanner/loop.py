@@ -17,7 +17,7 @@ from rawscan.net.link import Block, Link
 from rawscan.rules import RULES
 from rawscan.scanner.listen import Listener
 from rawscan.scanner.transmit import Sources, Transmitter
-from rawscan.space import PortSpace
+from rawscan.space import Ints, PortSpace
 from rawscan.verdict import TtlBook, judge
 from rawscan.wire.token import Token
 
@@ -74,10 +74,14 @@ class Scan:
         udp_payload: bytes = b"",
         clock: Callable[[], float] | None = None,
         stop: Callable[[], bool] = lambda: False,
+        done: Ints | None = None,
     ) -> None:
-        """`sources` gives our address on the way to targets; `stop` ends the scan early."""
+        """`sources` gives our address on the way to targets; `stop` ends the scan early.
+
+        `done` are the ordinals, ascending, that an earlier run has decided: they are left alone.
+        """
         self._clock = clock or steady_clock()
-        self.engine = Engine(space, settings or Settings(), self._clock())
+        self.engine = Engine(space, settings or Settings(), self._clock(), done)
         self.counters = Counters()
         self.complete = False
         self.error: CaptureError | None = None
@@ -155,8 +159,9 @@ class Scan:
         drops = self._link.drops()
         if drops > self.counters.drops:
             self.counters.drops = drops
-            self.dropped_s = self.dropped_s or self._clock()
-            self.engine.dropped(self.dropped_s)
+            now_s = self._clock()
+            self.dropped_s = self.dropped_s or now_s
+            self.engine.dropped(now_s)
 
     def _verdicts(self, decided: Decided) -> Iterator[Verdict]:
         ports = self._space.ports(decided.ordinals)
