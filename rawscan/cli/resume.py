@@ -97,10 +97,10 @@ def _check_alone(context: click.Context) -> None:
     for parameter in context.command.params:
         name = parameter.name or ""
         given = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
-        if given and name not in BESIDE and context.params[name]:
+        if given and name not in BESIDE and context.params[name] != ():
             raise click.UsageError(
                 "--resume FILE takes no targets and no other options: they are in FILE, as they "
-                f"were given first ({parameter.human_readable_name} is too much)"
+                f"were given first; leave {parameter.get_error_hint(context)} out"
             )
 
 

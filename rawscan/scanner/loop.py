@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from math import isnan
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rawscan.engine import NOBODY, Answer, Decided, Engine, Send, Settings
 from rawscan.errors import CaptureError, NeighbourError
@@ -32,10 +33,8 @@ _IS_CUT_SHORT = np.array([rule.reply is ReplyKind.SILENCE_CUT_SHORT for rule in 
 _COLUMNS = ("ordinals", "rule", "tries", "confidence", "ttl", "rtt_s", "responder")
 
 
-def _cut_short_last(decided: Decided) -> Decided:
-    """What is known before what is not: a journal is resumed from where only the latter follows."""
-    order = np.argsort(_IS_CUT_SHORT[decided.rule], kind="stable")
-    return replace(decided, **{name: getattr(decided, name)[order] for name in _COLUMNS})
+def _those(batch: Decided, chosen: NDArray[np.bool_]) -> Decided:
+    return replace(batch, **{name: getattr(batch, name)[chosen] for name in _COLUMNS})
 
 
 def steady_clock() -> Callable[[], float]:
@@ -109,8 +108,12 @@ class Scan:
             self.error = error
         self.complete = self.engine.finished and self.error is None
         self.watched_until_s = self._clock()
-        for decided in self.engine.stop(self.watched_until_s):
-            yield from self._verdicts(_cut_short_last(decided))
+        batches = self.engine.stop(self.watched_until_s)
+        # What is known comes first: a journal is resumed from where only the rest follows.
+        for still_open in (False, True):
+            for batch in batches:
+                chosen = _IS_CUT_SHORT[batch.rule] == still_open
+                yield from self._verdicts(_those(batch, chosen))
 
     def _turn(self) -> Iterator[Verdict]:
         for command in self.engine.poll(self._clock()):

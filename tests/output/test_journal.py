@@ -138,7 +138,7 @@ def test_one_writer_at_a_time(tmp_path: Path) -> None:
 
 def read(path: Path) -> list[tuple[int, int, dict[str, Any]]]:
     with path.open("rb") as file:
-        return [tuple(each) for each in read_lines(file, "x")]
+        return [(number, end, record) for number, end, record in read_lines(file, "x")]
 
 
 A, B = {"type": "scan"}, {"type": "port"}

@@ -45,14 +45,13 @@ def test_equal_targets_have_equal_digests(one: list[str], other: list[str]) -> N
 
 
 def test_anything_else_has_another_digest() -> None:
-    kinds = {"kinds": (ProbeKind.SYN,)}
     asked = [
         *(request(*one) for one, _ in SAME),
         request("10.0.0.0/24"), request("10.0.0.0/25"), request("10.0.0.0/31"),
         request("10.0.1.0/24"), request("10.0.0.0/16"), request("0.0.0.0/8"),
         request("1.0.0.0/24"), request("fd00::/64"), request("fd00::/63"), request("fd00::a"),
         request("10.0.0.0/24", ports="562"), request("10.0.0.0/24", ports="T:561"),
-        request("10.0.0.0/24", **kinds), request("10.0.0.0/24", ports="561-562"),
+        request("10.0.0.0/24", kinds=(ProbeKind.SYN,)), request("10.0.0.0/24", ports="561-562"),
     ]  # fmt: skip
     assert len({each.digest for each in asked}) == len(asked)
 

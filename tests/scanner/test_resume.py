@@ -32,7 +32,7 @@ from rawscan.wire.decode import decode_frame
 from rawscan.wire.linklayer import RAW
 
 OWN = {4: ip_address("10.0.0.1"), 6: ip_address("fd00::1")}
-SPECS = ["10.9.0.0/26", "fd09::/124"]
+SPECS = ["10.9.0.0/28", "fd09::/126"]
 
 
 def host(address: IPAddress) -> Host | None:
@@ -77,7 +77,7 @@ class Run:
             make_token(range(16384, 32768), seed.to_bytes(8, "big")),
             kinds=what.kinds,
             sources=each_source(lambda target: OWN[target.version]),
-            settings=Settings(rate_pps=400.0, max_retries=3),
+            settings=Settings(rate_pps=100.0, max_retries=3),
             clock=clock,
             stop=lambda: stop_s is not None and clock() - start_s >= stop_s,
             done=self.earlier.done if self.earlier else None,
@@ -129,15 +129,15 @@ def run_until_complete(path: Path, random: Random, **options: Any) -> int:
             start_bytes = run.earlier.size_bytes
             # What was decided is not asked again.
             assert not run.sent & before
-        if run.complete and random.random() < 0.3:
+        if run.complete and random.random() < 0.5:
             return runs
-        if random.random() < 0.6:
+        if random.random() < 0.5:
             os.truncate(path, random.randint(start_bytes, path.stat().st_size))
         before = {key(record) for record in ports_of(path) if record["reason"] != "cut-short"}
     raise AssertionError("it never ends")
 
 
-@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("seed", range(25))
 def test_all_runs_together_are_one_scan(seed: int, tmp_path: Path) -> None:
     path = tmp_path / "x.jsonl"
     run_until_complete(path, Random(seed))
@@ -247,12 +247,12 @@ def head(what: Request) -> dict[str, Any]:
 def test_a_scan_of_something_else_is_refused() -> None:
     check_same(head(request()), request(), "x")
     other = Request(TargetSet.parse([*SPECS, "10.9.9.9"]), parse_ports("561-562"))
-    with pytest.raises(UsageError, match="x: .* 324 ports of 81 targets, then 320 of 80"):
+    with pytest.raises(UsageError, match=r"x: .* 84 ports of 21 targets, then 80 of 20"):
         check_same(head(request()), other, "x")
-    same_size = Request(TargetSet.parse(["10.9.1.0/26", "fd09::/124"]), parse_ports("561-562"))
+    same_size = Request(TargetSet.parse(["10.9.1.0/28", "fd09::/126"]), parse_ports("561-562"))
     with pytest.raises(UsageError, match="host name"):
         check_same(head(request()), same_size, "x")
-    with pytest.raises(UsageError, match="then 160 of 80"):
+    with pytest.raises(UsageError, match="then 40 of 20"):
         check_same(head(request(shard=Shard(1, 2))), request(), "x")
 
 
