@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from ipaddress import ip_address
 from itertools import islice
 from pathlib import Path
+from socket import AF_INET, AF_INET6, inet_pton
+from typing import Literal
 
 import numpy as np
 
@@ -23,7 +24,8 @@ from rawscan.wire.addresses import Addresses
 CUT_SHORT = "cut-short"
 """The reason of ports that were still open when a scan ended: resumed, it asks them again."""
 
-_BLOCK_LINES = 1 << 13
+_VERSIONS: tuple[Literal[4, 6], ...] = (4, 6)
+_BLOCK_LINES = 1 << 10
 _KINDS = {kind.value: number for number, kind in enumerate(PROBES)}
 
 
@@ -85,20 +87,26 @@ def _blocks(lines: Iterator[Line]) -> Iterator[list[Line]]:
         yield block
 
 
+def _addresses(version: Literal[4, 6], texts: Iterable[str]) -> Addresses:
+    family = AF_INET if version == 4 else AF_INET6
+    return Addresses.of_octets(version, b"".join(inet_pton(family, text) for text in texts))
+
+
 def _ordinals(space: PortSpace, ports: Sequence[Line], path: Path) -> Ints:
     found = np.full(len(ports), -1, np.int64)
     try:
-        targets = [ip_address(line.record["target"]) for line in ports]
+        targets = [line.record["target"] for line in ports]
         kinds = np.array([_KINDS[line.record["probe"]] for line in ports], np.uint8)
         numbers = np.array([line.record["port"] for line in ports], np.uint16)
-    except (KeyError, ValueError, TypeError, OverflowError) as error:
+        is_v6 = np.array([":" in target for target in targets], np.bool_)
+        for version in _VERSIONS:
+            rows = np.flatnonzero(is_v6 == (version == 6))
+            if len(rows):
+                those = _addresses(version, [targets[row] for row in rows.tolist()])
+                found[rows] = space.ordinals(kinds[rows], those, numbers[rows])
+    except (KeyError, ValueError, TypeError, OverflowError, OSError) as error:
         where = f"lines {ports[0].number} to {ports[-1].number}"
         raise UsageError(f"{path}, {where}: not all are records of a scan: {error}") from None
-    versions = np.array([target.version for target in targets], np.uint8)
-    for version in np.unique(versions).tolist():
-        rows = np.flatnonzero(versions == version)
-        those = Addresses.of(targets[row] for row in rows.tolist())
-        found[rows] = space.ordinals(kinds[rows], those, numbers[rows])
     if (found < 0).any():
         number = ports[int(np.flatnonzero(found < 0)[0])].number
         raise UsageError(f"{path}, line {number}: is about a port that this scan does not ask")
