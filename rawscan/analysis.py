@@ -60,13 +60,14 @@ _MOST_LOST = 127
 
 @dataclass(frozen=True, slots=True)
 class _Watch:
-    """How long, and how well, the capture watched."""
+    """How long, and how well, the capture watched; fewer than `least_tries` are no silence."""
 
     until_s: float
     drops_s: tuple[float, ...]
     patience: Patience
     both_ways: bool
     legible: bool
+    least_tries: int = 1
 
 
 def analyse(
@@ -212,8 +213,10 @@ class _Pass:
             return _Watch(last_s, (), self._foreign, self._correlator.hears(source), legible)
         # What the note promises is worth nothing if the file's end is missing.
         until_s = note.until_s if self._whole and note.until_s is not None else last_s
+        # A scan that came to its end asked as often as it meant to.
+        least = 1 if note.complete else note.least_tries or 1
         drops_s = () if note.dropped_s is None else (note.dropped_s,)
-        return _Watch(until_s, drops_s, OWN, both_ways=True, legible=legible)
+        return _Watch(until_s, drops_s, OWN, both_ways=True, legible=legible, least_tries=least)
 
 
 def _is_doubtful(exchange: Exchange) -> bool:
@@ -324,7 +327,7 @@ def _silence(exchange: Exchange, watch: _Watch) -> Evidence:
         kind = ReplyKind.SILENCE_SNAPLEN
     elif not watch.both_ways:
         kind = ReplyKind.SILENCE_ONE_WAY
-    elif NO_TIME_S in times_s:
+    elif NO_TIME_S in times_s or len(times_s) < watch.least_tries:
         kind = ReplyKind.SILENCE_CUT_SHORT  # for all that is known
     else:
         span_s = min(times_s), max(times_s)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
 from itertools import count
+from math import inf
 from random import Random
 
 from rawscan.model import Frame, IPAddress
@@ -21,6 +22,8 @@ Host = Callable[[bytes, float], Iterable[Answer]]
 """What a host, or the network in its place, answers to an IP packet that arrives at a time."""
 
 START_S = 1_700_000_000.0
+
+_QUEUE_S = 0.01
 
 
 class FakeClock:
@@ -40,12 +43,17 @@ class FakeClock:
 
 @dataclass(frozen=True, slots=True)
 class Weather:
-    """What the path does to packets: chances from 0 to 1, each way, and jitter in seconds."""
+    """What the path does to packets: chances from 0 to 1, each way, and jitter in seconds.
+
+    `capacity_pps` is what gets through on the way out; what is more than that, and than a queue of
+    10 ms holds, is lost.
+    """
 
     loss_out: float = 0.0
     loss_back: float = 0.0
     duplicate: float = 0.0
     jitter_s: float = 0.0
+    capacity_pps: float = inf
 
 
 CLEAR = Weather()
@@ -74,13 +82,15 @@ class SimulatedLink:
         self._random = Random(seed)
         self._arriving: list[tuple[float, int, bytes]] = []
         self._serial = count()
+        self._queue_ends_s = clock()
 
     def send(self, packet: bytes, target: IPAddress) -> Frame:
         """Hand the packet to the target's host, if it gets there."""
         frame = Frame(self._clock(), packet, RAW, len(packet))
         self.sent.append(frame)
         host = self._hosts(target)
-        if host is not None and self._random.random() >= self._weather.loss_out:
+        arrives = self._fits(frame.time_s) and self._random.random() >= self._weather.loss_out
+        if host is not None and arrives:
             for delay_s, answer in host(packet, frame.time_s):
                 self._return(frame.time_s + delay_s, answer)
         return frame
@@ -112,6 +122,14 @@ class SimulatedLink:
 
     def close(self) -> None:
         """Nothing to give back."""
+
+    def _fits(self, now_s: float) -> bool:
+        """Is there room for one more packet in the queue before the bottleneck?"""
+        self._queue_ends_s = max(self._queue_ends_s, now_s)
+        if self._queue_ends_s > now_s + _QUEUE_S:
+            return False
+        self._queue_ends_s += 1 / self._weather.capacity_pps
+        return True
 
     def _return(self, time_s: float, answer: bytes) -> None:
         weather, random = self._weather, self._random

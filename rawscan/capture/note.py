@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from rawscan.errors import CaptureError
 
-NOTE_BYTES = 400
+NOTE_BYTES = 440
 NS_PER_S = 10**9
 LATEST_S = 253_402_300_800
 """The year 10000 begins here, and with it what RFC 3339 cannot write."""
@@ -36,6 +36,7 @@ class SectionNote:
     died) but `drops` frames that the kernel dropped,
     the first of them before `dropped_s`. `complete` says that the scan came to its
     end. `ports` is the port spec that was asked, "" when it is not known or did not fit.
+    In one that does not, silence of fewer than `least_tries` tries means nothing.
     `packets` is how many the section holds, None as long as `until_s` is: the note outlives
     editcap and a filtering tshark, and so tells a section that has lost some.
     """
@@ -48,6 +49,7 @@ class SectionNote:
     drops: int = 0
     dropped_s: float | None = None
     packets: int | None = None
+    least_tries: int | None = None
     probes: tuple[str, ...] = ()
     ports: str = ""
 
@@ -83,6 +85,7 @@ class SectionNote:
             "drops": self.drops,
             "dropped": _rfc3339(self.dropped_s),
             "packets": self.packets,
+            "least_tries": self.least_tries,
             "probes": self.probes,
             "ports": self.ports,
         }
@@ -107,6 +110,7 @@ class SectionNote:
     @classmethod
     def _from_fields(cls, fields: dict[str, Any]) -> SectionNote:
         packets, probes = fields["packets"], fields.get("probes", [])
+        tries = fields.get("least_tries")
         until_s = _seconds(fields["until"])
         if (packets is None) != (until_s is None):
             raise ValueError("what is promised until then is promised of so many packets")
@@ -119,6 +123,7 @@ class SectionNote:
             drops=_count(fields["drops"]),
             dropped_s=_seconds(fields.get("dropped")),
             packets=None if packets is None else _count(packets),
+            least_tries=None if tries is None else _count(tries),
             probes=tuple(_of(str, probe) for probe in _of(list, probes)),
             ports=_of(str, fields.get("ports", "")),
         )

@@ -42,8 +42,9 @@ _EPB_FIXED_BYTES = 28 + 12 + 4  # header, options, the length again
 class PcapngWriter:
     """A recording in the making. Use it as a context manager, or call `close`.
 
-    `snaplen` is in bytes, 0 for no limit; `now_s` is when recording begins. `ports` and `probes`
-    are what was asked, for the note. An output that cannot seek (a pipe) keeps its first note.
+    `snaplen` is in bytes, 0 for no limit; `now_s` is when recording begins. `ports`, `probes` and
+    `least_tries` say how was asked, for the note. An output that cannot seek (a pipe) keeps its
+    first note.
     """
 
     def __init__(
@@ -56,10 +57,17 @@ class PcapngWriter:
         now_s: float,
         ports: str = "",
         probes: Sequence[str] = (),
+        least_tries: int | None = None,
     ) -> None:
         self.path = path
         self.linktype = linktype
-        self.note = SectionNote(__version__, since_s=now_s, ports=ports, probes=tuple(probes))
+        self.note = SectionNote(
+            __version__,
+            since_s=now_s,
+            ports=ports,
+            probes=tuple(probes),
+            least_tries=least_tries,
+        )
         self._snaplen = snaplen
         header, self._note_offset = _section_header(self.note)
         header += _interface_description(linktype, interface, snaplen)

@@ -164,12 +164,12 @@ class Engine:
     def stop(self, now_s: float) -> list[Decided]:
         """End here: decide every port in flight with what is known of it.
 
-        A silent one that was to be asked again has no verdict.
+        A silent one that was not asked as often as silence takes has no verdict.
         """
         everything = np.arange(self.window.base, self.window.head, dtype=np.int64)
         at = self.window.at(everything)
         status = self.window.status[at]
-        unfinished = (status == ASKED) & self._asks_on(at)
+        unfinished = (status == ASKED) & (self.window.tries[at] < self.settings.least_tries)
         decided = self._decide(everything[unfinished], now_s, ReplyKind.SILENCE_CUT_SHORT)
         others = ((status == ASKED) & ~unfinished) | (status == ANSWERED)
         return decided + self._decide(everything[others], now_s)

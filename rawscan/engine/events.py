@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from rawscan.engine.loss import MIN_LOSS, tries_needed
 from rawscan.engine.window import Floats, Ints
 
 
@@ -43,6 +44,11 @@ class Settings:
     confidence: float = 0.9999
     max_window: int = 1 << 20
     host_rate_pps: float = 1000.0
+
+    @property
+    def least_tries(self) -> int:
+        """Fewer silent tries than this are never believed, whatever the path looks like."""
+        return min(tries_needed(MIN_LOSS, self.confidence), self.max_retries + 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ class Pacer:
             raise ValueError("the rate must be above 0")
         self.rate_pps = rate_pps
         """May be changed at any time."""
-        self._tokens = self._burst
+        self._tokens = 0.0 if rate_pps == inf else self._burst
         self._filled_s: float | None = None
 
     @property
@@ -29,6 +29,7 @@ class Pacer:
     def take(self, wanted: int, now_s: float) -> int:
         """How many of `wanted` packets may leave now; they count as sent."""
         if self.rate_pps == inf:
+            self._tokens, self._filled_s = 0.0, now_s  # where a limit begins again
             return wanted
         if self._filled_s is not None:
             earned = max(now_s - self._filled_s, 0.0) * self.rate_pps

@@ -245,6 +245,7 @@ def _recorder(request: Request, path: Path) -> PcapngWriter:
             now_s=time.time(),
             ports=str(request.ports),
             probes=[kind.value for kind in request.kinds],
+            least_tries=request.settings.least_tries,
         )
     except CaptureError as error:
         raise UsageError(str(error)) from error

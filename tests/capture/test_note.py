@@ -42,6 +42,7 @@ def test_the_json_is_what_other_programs_may_rely_on() -> None:
         "drops": 3,
         "dropped": None,
         "packets": 84,
+        "least_tries": None,
         "probes": ["syn", "udp"],
         "ports": "561,T:1-1024",
     }

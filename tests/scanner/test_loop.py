@@ -23,7 +23,7 @@ from rawscan.scanner import Scan, make_token, recordable
 from rawscan.scanner.request import each_source
 from rawscan.space import PortSpace
 from rawscan.targets import TargetSet
-from rawscan.testing import Answer, FakeClock, Host, SimulatedLink, Weather
+from rawscan.testing import START_S, Answer, FakeClock, Host, SimulatedLink, Weather
 from rawscan.wire import replies
 
 SYN, UDP, ACK = ProbeKind.SYN, ProbeKind.UDP, ProbeKind.ACK
@@ -51,7 +51,13 @@ class Recorded:
         self.clock = FakeClock()
         self.link = SimulatedLink(hosts, self.clock, weather, seed)
         self.started_s = self.clock()
-        self._writer = PcapngWriter(path, linktype=101, interface="sim", now_s=self.clock())
+        self._writer = PcapngWriter(
+            path,
+            linktype=101,
+            interface="sim",
+            now_s=self.clock(),
+            least_tries=(settings or Settings()).least_tries,
+        )
         kinds = [kind for kind in KINDS if any(port.kind is kind for port in ports)]
         numbers = ",".join(str(port.number) for port in ports)
         self.scan = Scan(
@@ -329,6 +335,26 @@ def test_live_and_offline_agree_in_any_weather(
     assert {p: v.tries for p, v in offline.items()} == {p: live[p].tries for p in asked}
     if run.scan.complete:
         assert set(live) == set(ports)
+
+
+def test_a_bottleneck_makes_no_port_filtered() -> None:
+    """2,048 closed ports behind a path for 500 packets a second, asked 40 times faster."""
+    clock = FakeClock()
+    link = SimulatedLink(
+        lambda _: host_of(replies.rst, 0.005), clock, Weather(capacity_pps=500.0), seed=561
+    )
+    scan = Scan(
+        PortSpace(TargetSet.parse(["10.1.0.0/21"]), parse_ports("561"), (SYN,), b"order"),
+        Batched(link),
+        TOKEN,
+        kinds=(SYN,),
+        sources=each_source(lambda _: OWN[4]),
+        settings=Settings(rate_pps=20_000.0, host_rate_pps=float("inf")),
+        clock=clock,
+    )
+    states = [verdict.state for verdict in scan.run()]
+    assert states == [State.CLOSED] * 2048
+    assert clock() - START_S < 20  # 4.1 s is the least
 
 
 def test_a_late_refusal_takes_the_place_of_silence_live_and_offline(tmp_path: Path) -> None:
