@@ -29,6 +29,7 @@ from rawscan.cli.common import (
 )
 from rawscan.errors import INTERRUPTED, LinkError, UsageError
 from rawscan.model import IPAddress, ProbeKind
+from rawscan.output.files import is_journal
 from rawscan.output.records import port_record, rfc3339
 from rawscan.permute import Shard
 from rawscan.targets import TargetSet, Token, split_exclude, split_tokens
@@ -225,7 +226,9 @@ def _scan(request: Request, options: dict[str, Any], resumption: Resumption | No
         warn(f"{scan.error}; the scan ended there and its results are incomplete")
         return 1
     if not scan.complete:
-        warn("interrupted: the results are incomplete; what was still open is `unknown`")
+        journals = [resumption.path] if resumption else filter(is_journal, options["outputs"])
+        more = "".join(f"; go on with rawscan scan --resume {path}" for path in [*journals][:1])
+        warn(f"interrupted: the results are incomplete; what was still open is `unknown`{more}")
         return INTERRUPTED
     return 0 if scan.counters.probes_sent or not scan.counters.decided else 1
 

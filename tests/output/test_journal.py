@@ -5,9 +5,12 @@ from __future__ import annotations
 import errno
 import json
 import os
+import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -114,6 +117,24 @@ def test_a_full_disk_leaves_whole_lines(
     stream.close()
     numbers = [each["number"] for each in parsed(path.read_bytes())]
     assert numbers == list(range(len(numbers)))
+
+
+def test_no_kill_tears_a_line(tmp_path: Path) -> None:
+    """By this kernel, on this file system, in 60 of 60 cases."""
+    path, random = tmp_path / "x.jsonl", Random(561)
+    text = "".join(line(number, 300) for number in range(200))
+    found = 0
+    for _ in range(60):
+        stream = PageLines(open_locked(path, os.O_CREAT))
+        child = os.fork()
+        while not child:
+            stream.write(text)
+        time.sleep(random.uniform(0, 0.02))
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        stream.close()
+        found += len(parsed(path.read_bytes()))
+    assert found > 60
 
 
 def test_what_is_no_text_becomes_an_escape(tmp_path: Path) -> None:
