@@ -12,7 +12,6 @@ Ports are handled in batches, as arrays (`engine.window`); nothing here is done 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import replace
 from heapq import heappop, heappush
 from itertools import count
@@ -23,36 +22,21 @@ from numpy.typing import NDArray
 from rawscan.engine.events import Arrivals, Book, Decided, Send, Settings
 from rawscan.engine.extras import Extras
 from rawscan.engine.hostcap import HostCap
-from rawscan.engine.limited import LimitedHosts
 from rawscan.engine.loss import LossModel
 from rawscan.engine.pacing import Pacer
+from rawscan.engine.persistence import Persistence
 from rawscan.engine.ratecontrol import RateControl
+from rawscan.engine.rows import LIMITED, STRENGTH, reply_rows, silence_rows
 from rawscan.engine.rtt import RttEstimator
 from rawscan.engine.window import ANSWER, ANSWERED, ASKED, DONE, NOBODY, Floats, Ints, Window
-from rawscan.model import ProbeKind, ReplyKind, State
-from rawscan.rules import LOOKUP, PROBES, RULES, cells, strength
+from rawscan.model import ReplyKind
 from rawscan.silence import OWN, judge_silences
-
-MAX_RETRY_DELAY_S = 1.0
-"""Retries back off by doubling, but not beyond this: patience is spent on more tries instead."""
 
 MAX_BATCH = 4096
 """Ports in one command, so that replies are looked at in between."""
 
-MAX_TRIES = 16
-"""More cannot be told apart (`rawscan.wire.token`)."""
-
-Bools = NDArray[np.bool_]
-
 _HOST_PAUSE_S = 0.01
 _UNBEATEN = 127
-_TABLE = np.frombuffer(LOOKUP, np.uint8)
-_STRENGTH = np.array([-1, *(strength(rule) for rule in RULES)], np.int8)
-_UDP = PROBES.index(ProbeKind.UDP)
-# Answers of which hosts send only so many a second.
-_IS_LIMITED = np.array(
-    [False, *(r.probe is ProbeKind.UDP and r.state is State.CLOSED for r in RULES)], np.bool_
-)
 
 
 class Engine:
@@ -71,8 +55,6 @@ class Engine:
         ahead = np.flatnonzero(done != np.arange(len(done)))
         first = int(ahead[0]) if len(ahead) else len(done)
         self.settings = settings
-        self.rtt = RttEstimator()
-        self.losses = (LossModel(), LossModel())  # of TCP and of UDP
         self.window = Window(start_s, first)
         self.undecided = 0
         self.drops_s: list[float] = []
@@ -83,12 +65,22 @@ class Engine:
         ceiling_pps = min(settings.rate_pps, self._hosts.total_pps)
         self._control = RateControl(ceiling_pps, start_s)
         self._pacer = Pacer(ceiling_pps)
-        self._limited = LimitedHosts()
+        self._path = Persistence(self.window, settings)
         self._retries: deque[Ints] = deque()
         self._paced: deque[Ints] = deque()
         self._timers: list[tuple[float, int, int, Ints]] = []
         self._serial = count()
         self._extras = Extras(self.window)
+
+    @property
+    def losses(self) -> tuple[LossModel, LossModel]:
+        """What was learnt of losses, of TCP and of UDP."""
+        return self._path.losses
+
+    @property
+    def rtt(self) -> RttEstimator:
+        """What was learnt of round-trip times."""
+        return self._path.rtt
 
     @property
     def finished(self) -> bool:
@@ -134,8 +126,8 @@ class Engine:
         self.window.unsend(ordinals)
         ordinals = ordinals[self.window.tries[self.window.at(ordinals)] == 0]
         at = self.window.at(ordinals)
-        self.window.rule[at] = self._silence_rows(at, int(why))
-        self.window.rank[at] = _STRENGTH[self.window.rule[at]]
+        self.window.rule[at] = silence_rows(self.window.probe[at], int(why))
+        self.window.rank[at] = STRENGTH[self.window.rule[at]]
         self.window.responder[at] = NOBODY
         self.window.status[at] = ANSWERED
         self._wake(now_s, ANSWERED, ordinals)
@@ -156,7 +148,7 @@ class Engine:
         times = [self._timers[0][0]] if self._timers else []
         if self._retries or self._paced or self._room():
             times.append(self._pacer.next_s(now_s))
-        limited_s = self._limited.next_s()
+        limited_s = self._path.limited.next_s()
         if limited_s is not None:
             times.append(max(limited_s, now_s))
         return min(times, default=None)
@@ -189,7 +181,7 @@ class Engine:
         """Retries first, then new ports, as far as the rate and the memory allow."""
         sends: list[Send] = []
         for queue, ports in zip(
-            (self._paced, self._retries), self._limited.ready(now_s), strict=True
+            (self._paced, self._retries), self._path.limited.ready(now_s), strict=True
         ):
             if ports:
                 queue.append(np.array(ports, np.int64))
@@ -227,7 +219,7 @@ class Engine:
         self.window.status[skipped], self.window.rank[skipped] = DONE, _UNBEATEN
         self._done = self._done[len(skipped) :]
         self.undecided += may
-        for losses, those in self._by_protocol(self.window.at(new[:may])):
+        for losses, those in self._path.by_protocol(self.window.at(new[:may])):
             losses.asked += int(those.sum())
         return new[:may]
 
@@ -247,75 +239,35 @@ class Engine:
             self.window.paced[at] += paced
             self.window.sent(those, number, np.full(len(those), now_s))
             self._control.sent(len(those), now_s)
-            last = ~self._asks_on(at) & (not paced)
-            delay_s = min(self.rtt.timeout_s * 2**number, self._longest_delay_s)
-            self._wake(now_s + delay_s, ASKED, those[~last])
+            last = ~self._path.asks_on(at) & (not paced)
+            self._wake(now_s + self._path.delay_s(number), ASKED, those[~last])
             self._wake(now_s + OWN.after_last_s, ASKED, those[last])
             sends.append(Send(those, number))
         return sends
-
-    @property
-    def _longest_delay_s(self) -> float:
-        return max(MAX_RETRY_DELAY_S, self.rtt.timeout_s)
 
     def _go_on(self, ordinals: Ints, now_s: float) -> list[Decided]:
         """These are still silent: ask again, wait on, or decide."""
         at = self.window.at(ordinals)
         self._land(at, now_s)
-        more = self._asks_on(at)
-        again = more & ~self._is_limited(at)
+        more = self._path.asks_on(at)
+        again = more & ~self._path.is_limited(at)
         if again.any():
             self._retries.append(ordinals[again])
         later = more & ~again
-        self._limited.wait(ordinals[later], self.window.host[at[later]], now_s)
+        self._path.limited.wait(ordinals[later], self.window.host[at[later]], now_s)
         ordinals = ordinals[~more]
-        enough_s = self._enough_s(ordinals)
+        enough_s = self._path.enough_s(self.window.at(ordinals))
         ready = enough_s <= now_s
         for moment_s in np.unique(enough_s[~ready]).tolist():
             self._wake(moment_s, ASKED, ordinals[enough_s == moment_s])
         return self._decide(ordinals[ready], now_s)
-
-    def _asks_on(self, at: Ints) -> Bools:
-        """Which of these, if they stay silent, are to be asked once more."""
-        window = self.window
-        made = window.tries[at] + window.refused[at].astype(np.int64)
-        counting = np.where(self._is_limited(at), window.paced[at], made - window.voided[at])
-        wanted = np.empty(len(at), np.int64)
-        for losses, those in self._by_protocol(at):
-            hosts = window.host[at[those]]
-            wanted[those] = losses.tries_wanted(hosts, self.settings.confidence)
-        most = np.minimum(self.settings.max_retries + 1 + window.voided[at], MAX_TRIES)
-        asks: Bools = (counting < wanted) & (made < most)
-        return asks
 
     def _land(self, at: Ints, now_s: float) -> None:
         """What was asked of limited hosts here is answered, or given up."""
         at = at[self.window.flying[at] > 0]
         if len(at):
             self.window.flying[at] = 0
-            self._limited.landed(self.window.host[at].tolist(), now_s)
-
-    def _is_limited(self, at: Ints) -> Bools:
-        """Which of these are UDP ports of hosts that answer only so often."""
-        limited: Bools = self.window.probe[at] == _UDP
-        if limited.any():
-            limited[limited] = self._limited.limited(self.window.host[at[limited]])
-        return limited
-
-    def _enough_s(self, ordinals: Ints) -> Floats:
-        """From when on silence is honest, for each."""
-        at = self.window.at(ordinals)
-        first_s, last_s = self.window.first_s[at], self.window.last_s[at]
-        # A slow path is waited for longer than silence needs to be honest.
-        enough: Floats = np.maximum(OWN.enough_at(first_s, last_s), last_s + self.rtt.timeout_s)
-        return enough
-
-    def _by_protocol(self, at: Ints) -> Iterator[tuple[LossModel, Bools]]:
-        """Each protocol's loss model, and which of these belong to it, if any do."""
-        udp = self.window.probe[at] == _UDP
-        for losses, those in zip(self.losses, (~udp, udp), strict=True):
-            if those.any():
-                yield losses, those
+            self._path.limited.landed(self.window.host[at].tolist(), now_s)
 
     def _wake(self, due_s: float, status: int, ordinals: Ints) -> None:
         if len(ordinals):
@@ -327,8 +279,8 @@ class Engine:
         """Take in replies about different ports; `chosen` are their indexes in `arrivals`."""
         window, ordinals = self.window, arrivals.ordinals[chosen]
         at = window.at(ordinals)
-        rule = self._rows(arrivals, chosen, at)
-        rank, status = _STRENGTH[rule], window.status[at]
+        rule = reply_rows(window.probe[at], arrivals, chosen)
+        rank, status = STRENGTH[rule], window.status[at]
         rtt_s = window.round_trips_s(ordinals, arrivals.try_number[chosen], arrivals.time_s[chosen])
         first = (status == ASKED) & (rank >= 0)
         better = (status >= ANSWERED) & (rank > window.rank[at])
@@ -345,34 +297,21 @@ class Engine:
         revised = before[late] - np.uint8(1)
         return [replace(batch, revised=revised) for batch in self._report(ordinals[late], now_s)]
 
-    def _rows(self, arrivals: Arrivals, chosen: Ints, at: Ints) -> NDArray[np.uint8]:
-        """The row of the rule table for each reply, counted from 1; 0 for none."""
-        rows: NDArray[np.uint8] = _TABLE[
-            cells(
-                self.window.probe[at].astype(np.int64),
-                arrivals.kind[chosen].astype(np.int64),
-                arrivals.type[chosen].astype(np.int64),
-                arrivals.code[chosen].astype(np.int64),
-                arrivals.from_target[chosen].astype(np.int64),
-            )
-        ]
-        return rows
-
     def _first_answers(self, ordinals: Ints, rtt_s: Floats, now_s: float) -> None:
         """Learn from the first answers, and wait a moment for stronger ones."""
         window, at = self.window, self.window.at(ordinals)
         window.status[at] = ANSWERED
         # A host that limits its answers says nothing of the path by being late.
-        limited = self._is_limited(at)
-        closed = _IS_LIMITED[window.rule[at]]
-        self._limited.answered(window.host[at[closed]], now_s)
-        self._limited.denied(window.host[at[closed & (window.paced[at] > 1)]].tolist())
+        limited = self._path.is_limited(at)
+        closed = LIMITED[window.rule[at]]
+        self._path.limited.answered(window.host[at[closed]], now_s)
+        self._path.limited.denied(window.host[at[closed & (window.paced[at] > 1)]].tolist())
         self._land(at, now_s)
         # Only the target's own answers tell of the path; routers take seconds to give up.
         own = window.from_target[at] & (window.try_number[at] >= 0)
         self.rtt.add_some(rtt_s[own & ~np.isnan(rtt_s)])
         own &= ~limited | (window.try_number[at] == 0)
-        for losses, those in self._by_protocol(at):
+        for losses, those in self._path.by_protocol(at):
             losses.replied += int(those.sum())
             telling = at[those & own]
             losses.add(window.host[telling], window.try_number[telling])
@@ -398,22 +337,16 @@ class Engine:
         at = self.window.at(ordinals)
         silent = at[self.window.status[at] == ASKED]
         kinds = self._silences(silent, now_s) if silence is None else int(silence)
-        self.window.rule[silent] = self._silence_rows(silent, kinds)
-        self.window.rank[silent] = _STRENGTH[self.window.rule[silent]]
+        self.window.rule[silent] = silence_rows(self.window.probe[silent], kinds)
+        self.window.rank[silent] = STRENGTH[self.window.rule[silent]]
         self.window.status[at] = DONE
         self.undecided -= len(ordinals)
         return self._report(ordinals, now_s)
 
-    def _silences(self, at: Ints, now_s: float) -> Ints:
+    def _silences(self, at: Ints, now_s: float) -> NDArray[np.uint8]:
         """What kind of silence each is."""
         first_s, last_s = self.window.first_s[at], self.window.last_s[at]
-        return judge_silences(first_s, last_s, now_s, self.drops_s, OWN).astype(np.int64)
-
-    def _silence_rows(self, at: Ints, kinds: Ints | int) -> NDArray[np.uint8]:
-        zero = np.zeros(len(at), np.int64)
-        probes = self.window.probe[at].astype(np.int64)
-        rows: NDArray[np.uint8] = _TABLE[cells(probes, zero + kinds, zero, zero, zero)]
-        return rows
+        return judge_silences(first_s, last_s, now_s, self.drops_s, OWN)
 
     def _report(self, ordinals: Ints, now_s: float) -> list[Decided]:
         if not len(ordinals):
@@ -424,7 +357,7 @@ class Engine:
                 ordinals=ordinals,
                 rule=window.rule[at] - np.uint8(1),
                 tries=window.tries[at],
-                confidence=self._confidence(at),
+                confidence=self._path.confidence(at),
                 ttl=window.ttl[at],
                 rtt_s=window.rtt_s[at],
                 responder=window.responder[at],
@@ -432,14 +365,3 @@ class Engine:
                 extras=self._extras.of(ordinals),
             )
         ]
-
-    def _confidence(self, at: Ints) -> Floats:
-        """1 for a reply; for silence, the chance that it is not bad luck."""
-        window, sure = self.window, np.ones(len(at))
-        made = np.maximum(window.tries[at].astype(np.int64) - window.voided[at], 0)
-        counting = np.where(self._is_limited(at), window.paced[at], made)
-        silent = window.responder[at] == NOBODY
-        for losses, those in self._by_protocol(at):
-            chosen = np.flatnonzero(those & silent)
-            sure[chosen] = losses.confidence(window.host[at[chosen]], counting[chosen])
-        return sure
