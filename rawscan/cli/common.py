@@ -113,37 +113,43 @@ class Results:
         self, outputs: Sequence[Path], as_json: bool, inputs: Iterable[Path | BinaryIO] = ()
     ) -> None:
         check_outputs(outputs, inputs)
-        self._sinks: list[Sink] = [JsonLines(sys.stdout)] if as_json else []
-        # Journals last: a scan is complete there when all other files have their names.
-        self._sinks += map(open_output, sorted(outputs, key=is_journal))
+        self._journals = [open_output(path) for path in outputs if is_journal(path)]
+        self._others = [open_output(path) for path in outputs if not is_journal(path)]
+        if as_json:
+            self._others.append(JsonLines(sys.stdout))
         self._as_json = as_json
         self.rows = Rows()
 
     def add(self, journal: Sink) -> None:
         """Give records to this journal too, from now on."""
-        self._sinks.append(journal)
+        self._journals.append(journal)
 
     def write(self, record: Record) -> None:
-        """Give a record to every output."""
-        for sink in self._sinks:
+        """Give a record to every output, to the journals first."""
+        for sink in (*self._journals, *self._others):
             sink.write(record)
         if record["type"] == "port" and not self._as_json:
             self.rows.add(record)
 
     def end(self, record: Record) -> None:
-        """Give the last record to every output, and finish it, one after the other."""
-        while self._sinks:
-            sink = self._sinks.pop(0)
-            try:
-                sink.write(record)
-            finally:
-                sink.close()
+        """Give the last record to every output, and finish it.
+
+        To the journals last: where they say that a scan is complete, all files have their names.
+        """
+        for sinks in (self._others, self._journals):
+            while sinks:
+                sink = sinks.pop(0)
+                try:
+                    sink.write(record)
+                finally:
+                    sink.close()
 
     def close(self) -> None:
         """Finish every file that is not finished, even if one cannot be."""
         with ExitStack() as stack:
-            while self._sinks:
-                stack.callback(self._sinks.pop().close)
+            for sinks in (self._others, self._journals):
+                while sinks:
+                    stack.callback(sinks.pop().close)
 
     def print_table(self) -> None:
         """Print the table of ports, unless standard output has JSON Lines on it."""

@@ -179,7 +179,7 @@ class _Whole:
 
 
 def check_output(path: Path) -> None:
-    """Raise `UsageError` if `path` cannot be an output. Opens and changes nothing."""
+    """Raise `UsageError` if `path` cannot be an output. Changes nothing."""
     if path.suffix.lower() not in FORMATS:
         raise UsageError(
             f"-o {path}: the ending tells the format, and {path.suffix or 'none'!r} is not one of "
@@ -189,6 +189,8 @@ def check_output(path: Path) -> None:
     if why or not os.access(path if path.exists() else path.parent, os.W_OK):
         reason = os.strerror(why or errno.EACCES)
         raise UsageError(f"-o {path}: cannot be written: {reason}")
+    if is_journal(path) and path.exists():
+        os.close(open_locked(path))
 
 
 def check_apart(written: Iterable[tuple[str, Path]], read: Iterable[Path | BinaryIO]) -> None:

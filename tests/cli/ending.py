@@ -39,9 +39,15 @@ ENDS: dict[str, list[signal.Signals]] = {
 
 
 def start(directory: Path, arguments: list[str]) -> int:
-    """A child that runs the program; what it says goes to files."""
+    """A child that runs the program; what it says goes to files.
+
+    No signal reaches it before it is as far as a new process would be.
+    """
+    asked = {signal.SIGINT, signal.SIGTERM}
+    signal.pthread_sigmask(signal.SIG_BLOCK, asked)
     child = os.fork()
     if child:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, asked)
         return child
     code = 99
     try:
@@ -49,11 +55,12 @@ def start(directory: Path, arguments: list[str]) -> int:
         for descriptor, name in ((1, "out"), (2, "err")):
             os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_APPEND), descriptor)
         sys.argv = ["rawscan", *arguments]
-        try:
-            main(arguments)
-        except SystemExit as left:
-            code = int(left.code or 0)
-        sys.stdout.flush()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, asked)
+        main(arguments)
+    except KeyboardInterrupt:  # `__main__` has not begun, or has nothing left to do
+        code = 130
+    except SystemExit as left:
+        code = int(left.code or 0)
     finally:
         os._exit(code)
 

@@ -188,7 +188,8 @@ def test_no_two_at_once(torn: Path) -> None:
     with (torn / "x.jsonl").open("rb+") as first:
         fcntl.flock(first, fcntl.LOCK_EX)
         before = content(torn)
-        for arguments in (["--resume", "x.jsonl"], [TARGETS, "-o", "x.jsonl"]):
+        new = [TARGETS, "-o", "new.json", "-o", "new.jsonl", "-o", "x.jsonl"]
+        for arguments in (["--resume", "x.jsonl"], new):
             done = scan(torn, *arguments)
             assert (done.returncode, done.stdout) == (2, "")
             assert "x.jsonl: another rawscan is writing it" in done.stderr
