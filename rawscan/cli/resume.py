@@ -45,10 +45,10 @@ class Resumption:
 
         check_same(self.head, request, str(self.path))
         request = replace(request, order=bytes.fromhex(self.head["order"]))
+        self.earlier = read_earlier(self.path, request.space)
         if request.record_to is not None:
             request = replace(request, record_to=_beside(request.record_to))
             warn(f"the recording goes on in {request.record_to}")
-        self.earlier = read_earlier(self.path, request.space)
         return request
 
     def begin(self, results: Results) -> None:
