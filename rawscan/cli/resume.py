@@ -89,7 +89,8 @@ def take_up(context: click.Context, path: Path) -> Resumption | None:
     command = context.command.make_context("scan", list(head["command"][2:]), parent=context.parent)
     context.call_on_close(command.close)
     outputs = [each for each in command.params["outputs"] if not _same(each, path)]
-    options = {**command.params, "outputs": outputs}
+    yes = command.params["yes"] or context.params["yes"]
+    options = {**command.params, "outputs": outputs, "yes": yes}
     return Resumption(path, descriptor, head, options)
 
 

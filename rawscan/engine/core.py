@@ -13,8 +13,6 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import replace
-from heapq import heappop, heappush
-from itertools import count
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +26,7 @@ from rawscan.engine.persistence import Persistence
 from rawscan.engine.ratecontrol import RateControl
 from rawscan.engine.rows import LIMITED, STRENGTH, reply_rows, silence_rows
 from rawscan.engine.rtt import RttEstimator
+from rawscan.engine.timers import TICK_S, Timers
 from rawscan.engine.window import ANSWER, ANSWERED, ASKED, DONE, NOBODY, Floats, Ints, Window
 from rawscan.model import ReplyKind
 from rawscan.silence import OWN, judge_silences
@@ -68,8 +67,7 @@ class Engine:
         self._path = Persistence(self.window, settings)
         self._retries: deque[Ints] = deque()
         self._paced: deque[Ints] = deque()
-        self._timers: list[tuple[float, int, int, Ints]] = []
-        self._serial = count()
+        self._timers = Timers()
         self._extras = Extras(self.window)
 
     @property
@@ -92,9 +90,10 @@ class Engine:
         commands: list[Send | Decided] = []
         self._control.update(now_s, self.rtt.timeout_s)
         self._pacer.rate_pps = self._control.rate_pps
-        while self._timers and self._timers[0][0] <= now_s:
-            _, _, status, ordinals = heappop(self._timers)
-            ordinals = ordinals[self.window.status[self.window.at(ordinals)] == status]
+        for status, due in self._timers.due(now_s):
+            # Ports that were answered meanwhile may have left, and others have their places.
+            due_now = due[self.window.contains(due)]
+            ordinals = due_now[self.window.status[self.window.at(due_now)] == status]
             if status == ANSWERED:
                 commands += self._decide(ordinals, now_s)
             else:
@@ -105,7 +104,10 @@ class Engine:
     def receive(self, arrivals: Arrivals, now_s: float) -> list[Decided]:
         """Replies came. Usually no command follows at once; a late one may revise a decision."""
         revised: list[Decided] = []
-        remaining: Ints = np.flatnonzero(self.window.contains(arrivals.ordinals))
+        asked = self.window.contains(arrivals.ordinals)
+        # What answers a try that was not made is a guess of somebody's.
+        made = self.window.tries[self.window.at(arrivals.ordinals)]
+        remaining: Ints = np.flatnonzero(asked & (arrivals.try_number < made.astype(np.int64)))
         # A port's replies are taken one after the other: each round takes the first of each port.
         while len(remaining):
             _, firsts = np.unique(arrivals.ordinals[remaining], return_index=True)
@@ -130,7 +132,7 @@ class Engine:
         self.window.rank[at] = STRENGTH[self.window.rule[at]]
         self.window.responder[at] = NOBODY
         self.window.status[at] = ANSWERED
-        self._wake(now_s, ANSWERED, ordinals)
+        self._timers.set(now_s, ANSWERED, ordinals)
 
     def dropped(self, now_s: float) -> None:
         """The kernel threw replies away: what is silent so far may have answered.
@@ -145,7 +147,7 @@ class Engine:
 
     def wake_s(self, now_s: float) -> float | None:
         """When `poll` has something to do next; None: never, the scan is finished."""
-        times = [self._timers[0][0]] if self._timers else []
+        times = [t for t in (self._timers.next_s(),) if t is not None]
         if self._retries or self._paced or self._room():
             times.append(self._pacer.next_s(now_s))
         limited_s = self._path.limited.next_s()
@@ -228,7 +230,7 @@ class Engine:
         if not len(ordinals):
             return []
         may = self._hosts.take(self.window.host[self.window.at(ordinals)], now_s)
-        self._wake(now_s + _HOST_PAUSE_S, ASKED, ordinals[~may])
+        self._timers.set(now_s + _HOST_PAUSE_S, ASKED, ordinals[~may])
         ordinals = ordinals[may]
         tries = self.window.tries[self.window.at(ordinals)]
         sends = []
@@ -240,14 +242,19 @@ class Engine:
             self.window.sent(those, number, np.full(len(those), now_s))
             self._control.sent(len(those), now_s)
             last = ~self._path.asks_on(at) & (not paced)
-            self._wake(now_s + self._path.delay_s(number), ASKED, those[~last])
-            self._wake(now_s + OWN.after_last_s, ASKED, those[last])
+            self._timers.set_each(self._path.due_s(at[~last]), ASKED, those[~last])
+            self._timers.set(now_s + OWN.after_last_s, ASKED, those[last])
             sends.append(Send(those, number))
         return sends
 
     def _go_on(self, ordinals: Ints, now_s: float) -> list[Decided]:
         """These are still silent: ask again, wait on, or decide."""
         at = self.window.at(ordinals)
+        due_s = self._path.due_s(at)
+        early = due_s > now_s + TICK_S
+        if early.any():  # sending took so long that they left a good deal later than they were told
+            self._timers.set_each(due_s[early], ASKED, ordinals[early])
+            ordinals, at = ordinals[~early], at[~early]
         self._land(at, now_s)
         more = self._path.asks_on(at)
         again = more & ~self._path.is_limited(at)
@@ -258,8 +265,7 @@ class Engine:
         ordinals = ordinals[~more]
         enough_s = self._path.enough_s(self.window.at(ordinals))
         ready = enough_s <= now_s
-        for moment_s in np.unique(enough_s[~ready]).tolist():
-            self._wake(moment_s, ASKED, ordinals[enough_s == moment_s])
+        self._timers.set_each(enough_s[~ready], ASKED, ordinals[~ready])
         return self._decide(ordinals[ready], now_s)
 
     def _land(self, at: Ints, now_s: float) -> None:
@@ -268,10 +274,6 @@ class Engine:
         if len(at):
             self.window.flying[at] = 0
             self._path.limited.landed(self.window.host[at].tolist(), now_s)
-
-    def _wake(self, due_s: float, status: int, ordinals: Ints) -> None:
-        if len(ordinals):
-            heappush(self._timers, (due_s, next(self._serial), status, ordinals))
 
     # -- receiving -------------------------------------------------------------------------------
 
@@ -316,7 +318,7 @@ class Engine:
             telling = at[those & own]
             losses.add(window.host[telling], window.try_number[telling])
         self._learn_rate(ordinals[own])
-        self._wake(now_s + self.rtt.linger_s, ANSWERED, ordinals)
+        self._timers.set(now_s + self.rtt.linger_s, ANSWERED, ordinals)
 
     def _learn_rate(self, ordinals: Ints) -> None:
         """Every try before the answered one was lost, and it was not."""

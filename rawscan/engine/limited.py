@@ -1,10 +1,10 @@
 """Hosts that answer closed UDP ports only so often, and what they can afford next. Pure.
 
-A Linux host sends a burst of 6 ICMP errors to each peer and then one a second (`icmp_ratelimit` in
-icmp(7); the burst is `XRLIM_BURST_FACTOR` of `inet_peer_xrlim_allow`): a token bucket. A probe that
-comes when the bucket is empty is lost, and its silence means nothing. So the ports of such a host
-stand in a queue, and one is asked whenever the host has a token to spare; only tries that were
-made so count. Denied probes cost the host nothing: it does no harm to ask all at once first.
+A Linux host sends a burst of 6 ICMP errors to each peer and then one a second: a token bucket
+(`rawscan.icmplimit`). A probe that comes when the bucket is empty is lost, and its silence means
+nothing. So the ports of such a host stand in a queue, and one is asked whenever the host has a
+token to spare; only tries that were made so count. Denied probes cost the host nothing: it does no
+harm to ask all at once first.
 
 A host is taken for one of these once it has sent a whole burst of errors. Now and then it is asked
 one port more than it should be able to answer: if it does so again and again, it is faster than
@@ -20,13 +20,11 @@ from heapq import heappop, heappush
 import numpy as np
 from numpy.typing import NDArray
 
-BURST = 6
-"""Errors that a Linux host sends to one peer at once."""
+from rawscan.icmplimit import PEER_BURST, PEER_INTERVAL_S
 
-ERRORS_PER_S = 1.0
-"""And afterwards."""
-
-_SHY = 0.97  # of that rate: a probe that comes a millisecond early is one for nothing
+_ERRORS_PER_S = (
+    0.97 / PEER_INTERVAL_S
+)  # a little less than its rate: a probe that comes a millisecond early is one for nothing
 _BOLD_EVERY = 4  # tokens, until one port more is asked than there are
 _BOLD_STREAK, _FASTER = 3, 1.5
 _SLOTS = 1 << 16
@@ -39,7 +37,7 @@ class _Host:
     __slots__ = ("at_s", "bold", "flying", "per_s", "ports", "streak", "tokens", "until_bold")
 
     def __init__(self, now_s: float) -> None:
-        self.per_s = ERRORS_PER_S * _SHY
+        self.per_s = _ERRORS_PER_S
         self.tokens = 0.0
         self.at_s = now_s
         self.flying = 0  # asked, and neither answered nor given up yet
@@ -50,7 +48,7 @@ class _Host:
 
     def fill(self, now_s: float) -> None:
         self.tokens += max(now_s - self.at_s, 0.0) * self.per_s
-        self.tokens = min(self.tokens, float(BURST))
+        self.tokens = min(self.tokens, float(PEER_BURST))
         self.at_s = now_s
 
     def due_s(self) -> float:
@@ -101,7 +99,7 @@ class LimitedHosts:
         for number in hosts:
             host = self._hosts.get(number)
             if host is not None:
-                host.streak, host.per_s = 0, max(host.per_s / _FASTER, ERRORS_PER_S * _SHY)
+                host.streak, host.per_s = 0, max(host.per_s / _FASTER, _ERRORS_PER_S)
 
     def landed(self, hosts: Iterable[int], now_s: float) -> None:
         """Ports of these hosts that `ready` gave have been answered, or given up."""
@@ -114,7 +112,7 @@ class LimitedHosts:
 
     def limited(self, hosts: NDArray[np.uint64]) -> NDArray[np.bool_]:
         """Which of these have spent a whole burst."""
-        found: NDArray[np.bool_] = self._answers[_slots(hosts)] >= BURST
+        found: NDArray[np.bool_] = self._answers[_slots(hosts)] >= PEER_BURST
         return found
 
     def wait(self, ordinals: NDArray[np.int64], hosts: NDArray[np.uint64], now_s: float) -> None:

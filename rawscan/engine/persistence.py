@@ -50,10 +50,14 @@ class Persistence:
         asks: Bools = (counting < wanted) & (made < most)
         return asks
 
-    def delay_s(self, number: int) -> float:
-        """How long after try `number` the next one is due."""
-        longest_s = max(MAX_RETRY_DELAY_S, self.rtt.timeout_s)
-        return min(self.rtt.timeout_s * 2.0**number, longest_s)
+    def due_s(self, at: Ints) -> Floats:
+        """When the next try at each is due, after the last one."""
+        timeout_s = self.rtt.timeout_s
+        backed_off_s = timeout_s * 2.0 ** (self._window.tries[at] - 1.0)
+        due_s: Floats = self._window.last_s[at] + np.minimum(
+            backed_off_s, max(MAX_RETRY_DELAY_S, timeout_s)
+        )
+        return due_s
 
     def enough_s(self, at: Ints) -> Floats:
         """From when on silence is honest, for each."""

@@ -54,8 +54,8 @@ class Block:
         return Frame(float(self.times_s[index]), data, RAW, original_bytes)
 
 
-class Link(Protocol):
-    """Sends and receives whole IP packets. Close it when done."""
+class Outlet(Protocol):
+    """The half of a link that takes packets."""
 
     name: str
     """How `--link` calls it."""
@@ -65,12 +65,16 @@ class Link(Protocol):
 
     headroom: int
 
-    def prepare(self, targets: Iterable[Addresses], rate_pps: float) -> None:
-        """Do what has to be done before these targets can be sent to, at no more than the rate."""
-        ...
-
     def send(self, count: int, size: int, targets: Addresses) -> Sent:
         """Send the first `count` rows of the buffer, IP packets of `size` bytes each."""
+        ...
+
+
+class Link(Outlet, Protocol):
+    """Sends and receives whole IP packets. Close it when done."""
+
+    def prepare(self, targets: Iterable[Addresses], rate_pps: float) -> None:
+        """Do what has to be done before these targets can be sent to, at no more than the rate."""
         ...
 
     def receive(self, timeout_s: float) -> Block:

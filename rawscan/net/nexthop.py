@@ -194,6 +194,32 @@ class PathFinder:
             found[at] = self._number_for(_from_row(targets[at]), whole_interval=False)
         return found
 
+    def ways(
+        self, spans: Iterable[tuple[int, int]], version: int, most: int = 4096
+    ) -> dict[int, int]:
+        """How many addresses of these spans go by which answer, by its number in `answers`.
+
+        No address is written out: each interval that a span meets is asked about once, `most` of
+        them at most, and the rest left uncounted. Where every target would have to be asked for,
+        the first one speaks for its interval.
+        """
+        map_, make = self._map(version), IPv4Address if version == 4 else IPv6Address
+        counts: dict[int, int] = {}
+        for low, high in spans:
+            place = map_.place(low)
+            while low <= high and most:
+                after = map_.starts[place + 1] if place + 1 < len(map_.starts) else 1 << map_.bits
+                number = map_.numbers[place]
+                if number == _UNASKED:
+                    number = map_.numbers[place] = self._number_for(make(low), True)
+                if number == _EACH:
+                    number = self._number_for(make(low), False)
+                counts[number] = counts.get(number, 0) + min(after, high + 1) - low
+                low, place, most = after, place + 1, most - 1  # noqa: PLW2901
+            if not most:
+                break
+        return counts
+
     def _map(self, version: int) -> _Map:
         if version not in self._maps:
             bits = 32 if version == 4 else 128

@@ -1,4 +1,4 @@
-"""What to tell a user who may not open raw sockets. Reads nothing but where Python lies."""
+"""What to tell a user who may not open raw sockets. Reads where Python lies, and /proc."""
 
 from __future__ import annotations
 
@@ -7,6 +7,17 @@ from pathlib import Path
 from shlex import quote
 
 from rawscan.errors import PrivilegeError
+
+_CAP_NET_RAW = 13  # linux/capability.h
+
+
+def may_open_raw_sockets(status: Path = Path("/proc/self/status")) -> bool:
+    """Whether this process has CAP_NET_RAW (proc(5), `CapEff`), without trying it."""
+    try:
+        fields = dict(line.split(":", 1) for line in status.read_text().splitlines())
+        return bool(int(fields["CapEff"], 16) >> _CAP_NET_RAW & 1)
+    except (OSError, KeyError, ValueError):
+        return False
 
 
 def missing_privilege() -> PrivilegeError:

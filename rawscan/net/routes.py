@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Container
+from contextlib import suppress
 from functools import lru_cache
-from ipaddress import ip_address
+from ipaddress import IPv4Address, ip_address
+from typing import TYPE_CHECKING
 
 from rawscan.errors import LinkError, UsageError
 from rawscan.model import IPAddress
+
+if TYPE_CHECKING:
+    from rawscan.net.nexthop import Path
 
 _DISCARD = 9  # Any port does: connecting a datagram socket sends nothing.
 
@@ -58,13 +64,40 @@ def check_interface(name: str) -> None:
         ) from None
 
 
-def interface_for(target: IPAddress) -> str | None:
-    """Name of the interface on the way to `target`; None if there is no route."""
+def own_broadcasts(targets: Container[IPAddress]) -> list[IPv4Address]:
+    """Those targets that are broadcast addresses of our own networks, as the kernel's routes say.
+
+    Only the two ends of each network that we have an address in can be one, so that is what is
+    looked at; the low end is one for kernels before 5.14 alone. IPv6 has none (RFC 4291).
+    """
+    from rawscan.net.netlink import BROADCAST, Netlink
+
+    found: set[IPv4Address] = set()
+    with suppress(OSError), Netlink() as kernel:
+        for own in kernel.addresses(socket.AF_INET):
+            rest = (1 << 32 - own.prefix_length) - 1
+            for number in (int(own.address) & ~rest, int(own.address) | rest):
+                end = IPv4Address(number)
+                with suppress(OSError):
+                    if end in targets and kernel.route(end).type == BROADCAST:
+                        found.add(end)
+    return sorted(found)
+
+
+def way_to(
+    target: IPAddress, interface: str | None = None, source: IPAddress | None = None
+) -> Path | None:
+    """The way to `target`: interface, source, gateway. None if there is no route.
+
+    A source of the other IP version does not count.
+    """
     from rawscan.net.nexthop import PathFinder
 
+    if source is not None and source.version != target.version:
+        source = None
     try:
-        with PathFinder() as finder:
-            return finder.path_for(target).interface
+        with PathFinder(interface, source) as finder:
+            return finder.path_for(target)
     except LinkError:
         return None
 

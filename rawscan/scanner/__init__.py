@@ -4,7 +4,8 @@
              -> arrivals -> engine -> decided -> RULES -> verdicts
 
 All of it goes in batches, as arrays. `transmit` is the way out, `listen` the way back, `loop` turns
-the wheel and owns the clock, `request` is what a user asks for.
+the wheel and owns the clock, `request` is what a user asks for, `admission` whom a scan leaves
+alone, `plan` what it would do.
 """
 
 from rawscan.scanner.listen import recordable

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from rawscan.net.rawip import RawIpLink
 from rawscan.net.routes import resolve, source_for
 from rawscan.permute import Shard
 from rawscan.ports import PortSpec, parse_ports
+from rawscan.scanner.admission import admit
 from rawscan.scanner.listen import recordable
 from rawscan.scanner.loop import Scan
 from rawscan.scanner.transmit import Sources
@@ -114,8 +116,8 @@ def each_source(source_of: Callable[[IPAddress], IPAddress]) -> Sources:
     return sources
 
 
-_LARGEST_HEADERS = 60
-"""Bytes of IPv6 and TCP headers, more than of any other probe before its payload."""
+LARGEST_HEADERS = 64
+"""Bytes of IPv6 and TCP headers with the MSS option: no probe has more before its payload."""
 
 
 AUTO_PORTS = 4096
@@ -127,17 +129,22 @@ AUTO_NEIGHBOURS = 8
 reports only some, and the rest would pass for filtered."""
 
 
+def link_for(request: Request) -> str:
+    """The link that will be tried first: the request's, or what `auto` means for it."""
+    if request.link not in LINKS:
+        raise UsageError(f"there is no link {request.link!r}; there is {', '.join(LINKS)}")
+    if request.link != "auto":
+        return request.link
+    return "packet" if _wants_ethernet(request) else "rawip"
+
+
 def open_link(request: Request, ports: range, tell: Callable[[str], None]) -> tuple[Link, Sources]:
     """Open the request's link, and say how it finds source addresses. Nothing is sent.
 
     `tell` is given one line if another link is taken than the one that was asked for. Raises
     `PrivilegeError` or `LinkError`.
     """
-    name = request.link
-    if name not in LINKS:
-        raise UsageError(f"there is no link {name!r}; there is {', '.join(LINKS)}")
-    if name == "auto":
-        name = "packet" if _wants_ethernet(request) else "rawip"
+    name = link_for(request)
     if name == "xdp":
         try:
             return _open_ethernet(request, ports, xdp=True)
@@ -183,10 +190,19 @@ def _open_ethernet(request: Request, ports: range, *, xdp: bool = False) -> tupl
     from rawscan.net.packetlink import open_ethernet
 
     finder = PathFinder(request.interface, request.source_ip)
-    size = _LARGEST_HEADERS + len(request.udp_payload)
+    size = LARGEST_HEADERS + len(request.udp_payload)
     path = finder.path_for(request.targets.at(0))
     link = open_ethernet(path, finder, ports, xdp=xdp, size=size)
     return link, link.sources
+
+
+def space_and_token(request: Request) -> tuple[PortSpace, Token]:
+    """The ports in their order, and what their probes will carry: a new token without a seed."""
+    if request.shard.count > 1 and request.seed is None:
+        raise UsageError("shards must agree on an order: give all of them the same seed")
+    key = make_key(request.seed)
+    token = make_token(source_ports({*request.ports.tcp, *request.ports.udp}), key)
+    return request.space, token
 
 
 @contextmanager
@@ -202,11 +218,7 @@ def open_scan(
     are sorted ordinals in `request.space` of ports that are decided already. Raises
     `PrivilegeError`, `LinkError`, or `UsageError` if the recording cannot be written.
     """
-    if request.shard.count > 1 and request.seed is None:
-        raise UsageError("shards must agree on an order: give all of them the same seed")
-    key = make_key(request.seed)
-    token = make_token(source_ports({*request.ports.tcp, *request.ports.udp}), key)
-    space = request.space
+    space, token = space_and_token(request)
     with ExitStack() as stack:
         link, sources = open_link(request, token.source_ports, tell)
         stack.callback(link.close)
@@ -252,13 +264,29 @@ def _recorder(request: Request, path: Path) -> PcapngWriter:
 
 
 def scan(
-    targets: str | Iterable[str], ports: str = str(DEFAULT_PORT), **options: Any
+    targets: str | Iterable[str],
+    ports: str = str(DEFAULT_PORT),
+    *,
+    consent: bool = False,
+    include_reserved: bool = False,
+    **options: Any,
 ) -> Iterator[Verdict]:
     """Scan and give the verdicts as they are known. Needs CAP_NET_RAW.
 
-    `targets` are specs as on the command line, `options` the fields of `Request`.
+    `targets` are specs as on the command line, `options` the fields of `Request`. As there, more
+    than 256 targets outside private and local networks need `consent`, and reserved, multicast and
+    broadcast addresses are left out, with a `UserWarning`, unless `include_reserved`. What is
+    wrong with the arguments raises `UsageError` at once, before the first verdict is asked for.
     """
     specs = [targets] if isinstance(targets, str) else targets
-    request = Request(TargetSet.parse(specs, resolve), parse_ports(ports), **options)
+    admitted = admit(TargetSet.parse(specs, resolve), include_reserved)
+    if admitted.need_consent and not consent:
+        raise UsageError(f"{admitted.warning}; if it is, say consent=True")
+    if admitted.left_out:
+        warnings.warn(f"{admitted.omission}; include_reserved=True adds them", stacklevel=2)
+    return _verdicts(Request(admitted.targets, parse_ports(ports), **options))
+
+
+def _verdicts(request: Request) -> Iterator[Verdict]:
     with open_scan(request) as opened:
         yield from opened.run()

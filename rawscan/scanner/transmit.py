@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from rawscan.engine import Send
 from rawscan.errors import LinkError
 from rawscan.model import IPAddress, ProbeKind
-from rawscan.net.link import Link
+from rawscan.net.link import Outlet
 from rawscan.space import Group, Ints, PortSpace
 from rawscan.wire.addresses import Addresses
 from rawscan.wire.template import Template
@@ -34,7 +34,7 @@ class Transmitter:
     """Makes the packets of a command and hands them to the link."""
 
     def __init__(
-        self, space: PortSpace, token: Token, link: Link, sources: Sources, udp_payload: bytes
+        self, space: PortSpace, token: Token, link: Outlet, sources: Sources, udp_payload: bytes
     ) -> None:
         self._space = space
         self._token = token

@@ -116,6 +116,18 @@ def test_a_summary_is_all_that_may_be_missing(torn: Path, whole: Path) -> None:
     assert (summary["results"], summary["probes_sent"], summary["complete"]) == (32, 0, True)
 
 
+def test_consent_is_in_the_command_or_beside(tmp_path: Path) -> None:
+    """Strangers are asked for again, unless --yes was given then or is now. No way leads there."""
+    path = tmp_path / "x.jsonl"
+    scan(tmp_path, "8.8.0.0/23", "--no-udp", "--rate", "max", "-y", "-o", "x.jsonl")
+    lines = path.read_bytes().splitlines(keepends=True)[:20]
+    for said, beside, code in ((b'"-y"', [], 1), (b'"--syn"', [], 2), (b'"--syn"', ["-y"], 1)):
+        path.write_bytes(b"".join([lines[0].replace(b'"-y"', said), *lines[1:]]))
+        done = scan(tmp_path, "--resume", "x.jsonl", *beside)
+        assert (done.returncode, "add --yes" in done.stderr) == (code, code == 2)
+        assert len(keys(parsed(path.read_bytes()))) == (19 if code == 2 else 512)
+
+
 def content(directory: Path) -> dict[str, tuple[bytes, int]]:
     files = (path for path in directory.iterdir() if path.is_file())
     return {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in files}

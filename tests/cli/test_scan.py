@@ -25,7 +25,7 @@ Records = list[dict[str, Any]]
 # The records on the outside, as the design lists their fields, and after these our own.
 FIELDS = {
     "scan": "type version started command targets ports protocols interface source link shard"
-    " order count digest",
+    " gateway rate_pps host_rate_pps order count digest",
     "port": "type target port protocol probe state reason reason_ip reason_ttl rtt_ms tries"
     " confidence rule hints time revises",
     "summary": "type finished elapsed_s targets results states probes_sent replies unmatched drops"
@@ -68,6 +68,7 @@ def test_json_has_every_field_and_nothing_else_is_printed(lab: Lab) -> None:
     assert (head["targets"], head["ports"], head["protocols"]) == (4, [561], ["tcp", "udp"])
     assert head["command"][:3] == ["rawscan", "scan", "--json"]
     assert (head["link"], head["source"]) == ("rawip", str(lab.plan.scanner(4)))
+    assert (head["rate_pps"], head["host_rate_pps"]) == (1000, 1000)
     assert tail["states"] == {"closed": 4, "open": 4}
     assert (tail["targets"], tail["results"], tail["complete"], tail["drops"]) == (4, 8, True, 0)
     assert tail["probes_sent"] >= tail["replies"] >= 8

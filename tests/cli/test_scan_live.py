@@ -69,7 +69,9 @@ def test_an_interrupt_keeps_what_is_known(number: signal.Signals, lab: Lab, tmp_
     assert {k: claim(r) for k, r in offline.items()} == {k: claim(r) for k, r in live.items()}
 
 
-def on_terminal(lab: Lab, *arguments: str, columns: int = 120) -> tuple[int, str]:
+def on_terminal(
+    lab: Lab, *arguments: str, columns: int = 120, typed: bytes = b""
+) -> tuple[int, str]:
     """Run rawscan on a terminal of its own; give its exit code and all that it showed."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
@@ -79,6 +81,7 @@ def on_terminal(lab: Lab, *arguments: str, columns: int = 120) -> tuple[int, str
         [*RAWSCAN, *arguments], stdin=theirs, stdout=theirs, stderr=theirs, env=environment
     )
     os.close(theirs)
+    os.write(ours, typed)
     shown = b""
     deadline = time.monotonic() + 30
     try:
@@ -107,9 +110,59 @@ def test_a_terminal_shows_what_goes_on(lab: Lab) -> None:
         text.index("rawscan: 2 closed, 1 filtered, 1 open|filtered;"),
     )  # fmt: skip
     assert before < bar < text.index("TARGET") < after
-    assert "link rawip, at most 1000 packets/s" in text
+    host = re.escape(str(lab.plan.scanner(4)))
+    way = rf"from {host} on \w+, by gateway 10\.56\.0\.1, link rawip, at most 1000 packets/s"
+    assert re.search(way, text)
+    assert "closed UDP ports" not in text
     assert re.search(r"\d+ probes/s", text)
     assert "\x1b[31mclosed" in shown  # in colour
+
+
+def test_a_terminal_is_told_the_floor_of_closed_udp_ports(lab: Lab) -> None:
+    options = ["--no-syn", "-p", "1-7", "--max-retries", "0"]
+    code, shown = on_terminal(lab, "scan", "127.0.0.1", *options)
+    assert code == 0
+    assert ", on link, link rawip" in shown
+    assert "closed UDP ports take 1 s a host or longer" in shown
+
+
+STRANGERS = ("scan", "8.8.8.0/23", "--no-udp", "--max-retries", "0", "--rate", "max")
+
+
+@pytest.mark.parametrize("typed", [b"\n", b"n\n"])
+def test_a_terminal_is_asked_about_strangers_and_no_is_meant(typed: bytes, lab: Lab) -> None:
+    code, shown = on_terminal(lab, *STRANGERS, typed=typed)
+    assert code == 2
+    assert "512 of the targets are outside private and local networks" in shown
+    assert "Go on? [y/N]" in shown
+    assert shown.rstrip().endswith("rawscan: nothing was sent")
+
+
+@pytest.mark.parametrize(("option", "typed"), [([], b"y\n"), (["--yes"], b""), (["-y"], b"")])
+def test_strangers_are_scanned_if_somebody_agrees(
+    option: list[str], typed: bytes, lab: Lab
+) -> None:
+    code, shown = on_terminal(lab, *STRANGERS, *option, typed=typed)
+    assert code in (0, 1)  # the lab has no way there, which its router says
+    assert ("Go on?" in shown) is bool(typed)
+    assert "rawscan: 512 ports of 512 targets" in shown
+
+
+def test_what_is_left_out_is_said_and_the_rest_is_scanned(lab: Lab) -> None:
+    target = str(lab.plan.host("closed").v4)
+    arguments = ["scan", target, "224.0.0.1", "255.255.255.255", "--json"]
+    done = rawscan(lab, *arguments)
+    assert done.returncode == 0
+    assert done.stderr == (
+        "rawscan: 2 reserved, multicast or broadcast addresses are left out; "
+        "--include-reserved adds them\n"
+    )
+    records = read_records(done.stdout)
+    assert (records[0]["targets"], records[0]["gateway"]) == (1, "10.56.0.1")
+    assert {key[0] for key in ports_of(records)} == {target}
+    done = rawscan(lab, *arguments, "--include-reserved", "--max-retries", "0")
+    assert "left out" not in done.stderr
+    assert read_records(done.stdout)[0]["targets"] == 3
 
 
 def test_json_on_a_terminal_is_not_mixed_with_it(lab: Lab) -> None:

@@ -54,6 +54,20 @@ MISTAKES = {
         ["--exclude, column 10", "white space"],
     ),
     "shard of no order": (["127.0.0.1", "--shard", "1/2"], ["--shard 1/2 needs --seed"]),
+    "host rate": (["127.0.0.1", "--max-host-rate", "0"], ["--max-host-rate", "'0'"]),
+    "strangers": (
+        ["8.8.8.0/24", "9.9.9.9", "10.0.0.0/8"],
+        ["257 of the targets are outside private and local networks", "add --yes", "--dry-run"],
+    ),
+    "strangers in shards": (
+        ["2600::/119", "--shard", "1/9", "--seed", "1"],
+        ["512 of the targets", "add --yes"],
+    ),
+    "nobodies": (
+        ["224.0.0.0/4", "0.0.0.0", "127.255.255.255", "ff02::1"],
+        ["no target is left", "reserved, multicast or broadcast", "--include-reserved"],
+    ),
+    "nobodies, planned": (["255.255.255.255", "--dry-run"], ["255.255.255.255 is reserved"]),
     "link": (["127.0.0.1", "--link", "pigeon"], ["--link", "'pigeon'", "rawip"]),
 }
 

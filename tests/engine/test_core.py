@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from rawscan.engine import NOBODY, TARGET, Arrivals, Decided, Engine, Send, Settings
+from rawscan.engine.timers import TICK_S
 from rawscan.engine.window import Ints
 from rawscan.model import ProbeKind, ReplyKind
 from rawscan.rules import PROBES, RULES
@@ -126,7 +127,7 @@ def test_an_answer_ends_the_retries() -> None:
     assert engine.receive(reply(ReplyKind.RST, 0.01, 0), 0.01) == []
     ((time_s, decided),) = drive(engine, 60.0, 0.01)
     # Smoothed 10 ms, and four times a variation of as much (RFC 6298, section 2.2, nmap's start).
-    assert time_s == pytest.approx(0.01 + 0.05)
+    assert time_s == pytest.approx(0.01 + 0.05, abs=TICK_S)
     assert isinstance(decided, Decided)
     assert rule_ids(decided) == ["syn-rst"]
     assert decided.rtt_s.tolist() == pytest.approx([0.01], abs=1e-6)
@@ -439,6 +440,36 @@ def test_the_time_of_sending_is_what_the_link_says() -> None:
     engine.receive(reply(ReplyKind.RST, 0.25, 0), 0.3)
     (decided,) = decisions(engine, start_s=0.3)
     assert decided.rtt_s.tolist() == pytest.approx([0.05], abs=1e-6)
+
+
+def test_a_probe_that_left_late_is_waited_for_from_then_on() -> None:
+    """Sending may take longer than the answer is waited for: the link says when it was done."""
+    engine = Engine(FakeBook(1), Settings())
+    engine.poll(0.0)
+    engine.sent(np.array([0]), 0, np.array([0.45]))
+    retries = [t for t, c in drive(engine, 2.0, 0.45) if isinstance(c, Send)]
+    assert retries[0] == pytest.approx(0.95, abs=TICK_S)
+
+
+def test_thousands_of_silent_ports_stay_in_batches() -> None:
+    """Each has a deadline of its own, down to the microsecond at which its probe left."""
+    engine, now_s, polls = Engine(FakeBook(5000), Settings(rate_pps=inf)), 0.0, 0
+    while not engine.finished:
+        polls += 1
+        for command in engine.poll(now_s):
+            if isinstance(command, Send):
+                spread = now_s + np.linspace(0, 0.1, len(command.ordinals))
+                engine.sent(command.ordinals, command.number, spread)
+        wake_s = engine.wake_s(now_s)
+        now_s = max(wake_s or now_s, now_s)
+    assert polls < 1000
+
+
+def test_an_answer_to_a_try_that_was_not_made_is_no_answer() -> None:
+    engine = Engine(FakeBook(1), Settings())
+    engine.poll(0.0)
+    engine.receive(reply(ReplyKind.UDP, 0.1, 0, number=1), 0.1)
+    assert rules_by_port(decisions(engine)) == {0: "syn-no-response"}
 
 
 def test_a_reply_about_nothing_that_was_asked_is_ignored() -> None:

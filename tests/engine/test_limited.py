@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rawscan.engine.limited import BURST, LimitedHosts
+from rawscan.engine.limited import LimitedHosts
+from rawscan.icmplimit import PEER_BURST as BURST
 
 HOST, OTHER = np.array([7], np.uint64), np.array([8], np.uint64)
 

@@ -18,6 +18,7 @@ from rawscan.net.neighbours import rows_of
 from rawscan.net.netlink import Interface, Route
 from rawscan.net.nexthop import LinkKind, PathFinder, _cut, _kind
 from rawscan.net.nexthop import Path as Way
+from tests.net.apart import run
 from tests.net.cable import Peer, call, ip, setting
 from tests.net.routings import SETUPS, TWO_CARDS, route_get, some_targets
 
@@ -268,3 +269,29 @@ def test_a_source_of_another_version_is_an_error() -> None:
         with pytest.raises(LinkError, match="another IP version"):
             finder.path_for(ip_address("::1"))
         assert finder.path_for(ip_address("127.0.0.1")).kind is LinkKind.LOOPBACK
+
+
+@netns
+def test_ways_of_spans_are_counted_by_intervals_and_no_further_than_told() -> None:
+    found = run("""
+from rawscan.net.nexthop import PathFinder
+device()
+subprocess.run("ip route add 10.9.1.0/24 via 10.9.0.9".split(), check=True)
+low = int(ip_address("10.9.0.2"))
+def told(spans, **options):
+    with PathFinder() as finder:
+        counts = finder.ways(spans, 4, **options)
+        return [[str(getattr(finder.answers[n], "gateway", "-")), counts[n]] for n in counts]
+print(json.dumps([
+    told([(low, low + 510)]),
+    told([(low, low), (low + 5, low + 6), (low + 300, low + 300)]),
+    told([(low, low + 510)], most=1),
+    told([(2**32 - 2, 2**32 - 1)]),
+    told([])]))
+""")
+    # 10.9.0.2 to .254, the broadcast, 10.9.1.0 to .255 by the gateway, 10.9.2.0 by no way.
+    assert found[0] == [["None", 253], ["None", 1], ["10.9.0.9", 256], ["-", 1]]
+    assert found[1] == [["None", 3], ["10.9.0.9", 1]]
+    assert found[2] == [["None", 253]]
+    assert sum(count for _, count in found[3]) == 2
+    assert found[4] == []

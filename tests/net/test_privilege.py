@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rawscan.errors import PrivilegeError
-from rawscan.net.privilege import missing_privilege
+from rawscan.net.privilege import may_open_raw_sockets, missing_privilege
 
 
 def lines(monkeypatch: pytest.MonkeyPatch, program: str) -> list[str]:
@@ -53,3 +53,19 @@ def test_a_relative_program_becomes_absolute(
 
 def test_it_says_that_nothing_was_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "nothing was sent" in lines(monkeypatch, "rawscan")[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Name:\tx\nCapEff:\t000001ffffffffff\n", True),  # root
+        ("CapEff:\t0000000000002000\n", True),  # cap_net_raw+ep alone: bit 13
+        ("CapEff:\t000001ffffffdfff\n", False),  # all but that
+        ("CapEff:\t0000000000000000\n", False),
+        ("", False),
+    ],
+)
+def test_the_privilege_is_read_and_not_tried(text: str, expected: bool, tmp_path: Path) -> None:
+    (tmp_path / "status").write_text(text)
+    assert may_open_raw_sockets(tmp_path / "status") is expected
+    assert may_open_raw_sockets(tmp_path / "none") is False

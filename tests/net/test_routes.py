@@ -21,12 +21,12 @@ def test_source_and_interface_are_the_kernels_choice() -> None:
         + """
 device()
 targets = ["127.0.0.1", "::1", "10.9.0.5", "10.9.0.255", "fd09::5", "192.0.2.1", "2001:db8::1"]
-way = lambda t: [str(source_for(t)), interface_for(t)]
+way = lambda t: [str(source_for(t)), way_to(t).interface]
 out = {}
 for text in targets:
     target = ip_address(text)
     out[text] = error_of(source_for, target) or way(target)
-out["none"] = interface_for(ip_address("192.0.2.1"))
+out["none"] = way_to(ip_address("192.0.2.1"))
 out["bound"] = str(source_for(ip_address("10.9.0.5"), "d0"))
 out["astray"] = error_of(source_for, ip_address("2001:db8::1"), "d0")
 out["no0"] = error_of(source_for, ip_address("10.9.0.5"), "no0")
@@ -42,6 +42,45 @@ print(json.dumps(out))
     assert found["none"] is None
     assert found["bound"] == "10.9.0.1"
     assert found["astray"][0] == found["no0"][0] == "LinkError"
+
+
+@pytest.mark.netns
+def test_the_way_has_its_gateway_and_our_source() -> None:
+    found = run(
+        IMPORT
+        + """
+device()
+for line in ("addr add 10.9.0.2/24 dev d0", "route add 198.51.100.0/24 via 10.9.0.9"):
+    subprocess.run(["ip", *line.split()], check=True)
+def told(target, *options):
+    way = way_to(ip_address(target), *options)
+    return way and [way.interface, str(way.source), str(way.gateway)]
+print(json.dumps([
+    told("198.51.100.7"), told("10.9.0.5"), told("198.51.100.7", "d0", ip_address("10.9.0.2")),
+    told("fd09::5", None, ip_address("10.9.0.2")), told("fd08::5"), told("10.9.0.5", "no0")]))
+"""
+    )
+    assert found == [
+        ["d0", "10.9.0.1", "10.9.0.9"],
+        ["d0", "10.9.0.1", "None"],
+        ["d0", "10.9.0.2", "10.9.0.9"],
+        ["d0", "fd09::1", "None"],
+        None,
+        None,
+    ]
+
+
+@pytest.mark.netns
+def test_broadcasts_are_what_the_routes_call_so() -> None:
+    found = run(
+        IMPORT
+        + """
+device()
+asked = [ip_address(a) for a in ("10.9.0.0", "10.9.0.255", "10.9.1.255", "fd09::ff", "10.9.0.1")]
+print(json.dumps([list(map(str, own_broadcasts(some))) for some in (asked, asked[2:])]))
+"""
+    )
+    assert found == [["10.9.0.255"], []]
 
 
 @pytest.mark.netns
@@ -72,7 +111,7 @@ def test_the_interface_is_asked_for_without_pyroute2() -> None:
     loaded = run(
         IMPORT
         + """
-assert interface_for(ip_address("127.0.0.1")) == "lo"
+assert way_to(ip_address("127.0.0.1")).interface == "lo"
 print(json.dumps([name for name in sys.modules if name.startswith("pyroute2")]))
 """
     )
