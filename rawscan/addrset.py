@@ -13,6 +13,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from hashlib import blake2s
 from itertools import accumulate
 from weakref import WeakValueDictionary
 
@@ -213,6 +214,15 @@ def _patterns(tree: Tree, height: int) -> Iterator[Octets]:
             yield (tuple(runs), *rest)
 
 
+def _digest(tree: Tree, memo: dict[Tree, bytes]) -> bytes:
+    """32 bytes for what lies below; each shared node is hashed once."""
+    if tree not in memo:
+        runs = tree.runs if tree is not None else ()
+        below = (bytes((low, high)) + _digest(child, memo) for low, high, child in runs)
+        memo[tree] = blake2s(b"".join(below), person=b"all" if tree is None else b"").digest()
+    return memo[tree]
+
+
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Ipv4Set:
     """An immutable set of IPv4 addresses; members are integers, in ascending order."""
@@ -294,6 +304,11 @@ class Ipv4Set:
         """Addresses in this and not in the other."""
         return Ipv4Set(_difference(self.root, other.root, 4, {}))
 
+    @property
+    def digest(self) -> bytes:
+        """32 bytes, equal for equal sets, in every process."""
+        return _digest(self.root, {})
+
     def __eq__(self, other: object) -> bool:
         """Same members: as a rule the same node, and exact where threads made it twice."""
         if not isinstance(other, Ipv4Set):
@@ -353,6 +368,13 @@ class Ipv6Set:
     def spans(self) -> Iterator[Span]:
         """The longest spans, ascending."""
         return iter(self.members)
+
+    @property
+    def digest(self) -> bytes:
+        """32 bytes, equal for equal sets, in every process."""
+        return blake2s(
+            "".join(f"{low:x}-{high:x}\n" for low, high in self.members).encode()
+        ).digest()
 
     def union(self, other: Ipv6Set) -> Ipv6Set:
         """Addresses in either."""

@@ -102,6 +102,11 @@ class TargetSet:
         """First and last address, as integers, of the longest runs of one IP version."""
         return self._v4.spans() if version == 4 else self._v6.spans()
 
+    @property
+    def digest(self) -> bytes:
+        """64 bytes, equal for equal sets however they were written, in every process."""
+        return self._v4.digest + self._v6.digest
+
     def specs(self) -> Iterator[str]:
         """A short text form: targets that, parsed, give the same set.
 

@@ -6,7 +6,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from math import isfinite
 from pathlib import Path
 from types import FrameType
@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
-from rawscan.output.files import JsonLines, Sink, check_apart, check_output, open_output
+from rawscan.output.files import (
+    JsonLines,
+    Sink,
+    check_apart,
+    check_output,
+    is_journal,
+    open_output,
+)
 from rawscan.output.records import Record
 from rawscan.output.table import Rows, plain_table, port_table
 from rawscan.ports import PortSpec, builtin_service, parse_ports
@@ -109,30 +116,50 @@ class Results:
         self, outputs: Sequence[Path], as_json: bool, inputs: Iterable[Path | BinaryIO] = ()
     ) -> None:
         check_outputs(outputs, inputs)
-        self._sinks: list[Sink] = [open_output(path) for path in outputs]
+        self._journals = [open_output(path) for path in outputs if is_journal(path)]
+        self._others = [open_output(path) for path in outputs if not is_journal(path)]
         if as_json:
-            self._sinks.append(JsonLines(sys.stdout))
+            self._others.append(JsonLines(sys.stdout))
         self._as_json = as_json
         self.rows = Rows()
 
+    def add(self, journal: Sink) -> None:
+        """Give records to this journal too, from now on."""
+        self._journals.append(journal)
+
     def write(self, record: Record) -> None:
-        """Give a record to every output."""
-        for sink in self._sinks:
+        """Give a record to every output, to the journals first."""
+        for sink in (*self._journals, *self._others):
             sink.write(record)
         if record["type"] == "port" and not self._as_json:
             self.rows.add(record)
 
     def write_ports(self, batch: Verdicts) -> None:
         """Give many verdicts to every output."""
-        for sink in self._sinks:
+        for sink in (*self._journals, *self._others):
             sink.write_ports(batch)
         if not self._as_json:
             self.rows.add_ports(batch)
 
+    def end(self, record: Record) -> None:
+        """Give the last record to every output, and finish it.
+
+        To the journals last: where they say that a scan is complete, all files have their names.
+        """
+        for sinks in (self._others, self._journals):
+            while sinks:
+                sink = sinks.pop(0)
+                try:
+                    sink.write(record)
+                finally:
+                    sink.close()
+
     def close(self) -> None:
-        """Finish every file."""
-        for sink in self._sinks:
-            sink.close()
+        """Finish every file that is not finished, even if one cannot be."""
+        with ExitStack() as stack:
+            for sinks in (self._others, self._journals):
+                while sinks:
+                    stack.callback(sinks.pop().close)
 
     def print_table(self) -> None:
         """Print the table of ports, unless standard output has JSON Lines on it."""

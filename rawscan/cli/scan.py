@@ -15,8 +15,10 @@ from rawscan.cli.scanplan import show_plan
 from rawscan.cli.scanreport import progress, say_summary, scan_record, summary_record
 from rawscan.cli.scanrequest import read_from, request_of, targets_of
 from rawscan.errors import INTERRUPTED, UsageError
+from rawscan.output.files import is_journal
 
 if TYPE_CHECKING:
+    from rawscan.cli.resume import Resumption
     from rawscan.scanner import Request
 
 
@@ -31,16 +33,28 @@ def command(**options: Any) -> int:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from rawscan.scanner.admission import admit
 
+    resumption = None
+    if options["resume"] is not None:
+        from rawscan.cli.resume import take_up
+
+        resumption = take_up(click.get_current_context(), options["resume"])
+        if resumption is None:
+            return 0
+        options = resumption.options
     admitted = admit(targets_of(options), options["include_reserved"])
     request = request_of(options, admitted.targets)
-    check_outputs(options["outputs"], read_from(options), options["write_pcap"])
+    inputs = read_from(options)
+    if resumption is not None:
+        request = resumption.bind(request)
+        inputs.append(resumption.path)
+    check_outputs(options["outputs"], inputs, request.record_to)
     if options["dry_run"]:
         return show_plan(request, admitted, options["as_json"])
     if admitted.left_out:
         warn(f"{admitted.omission}; --include-reserved adds them")
     if admitted.need_consent and not options["yes"]:
         _ask(admitted.warning)
-    return _scan(request, options)
+    return _scan(request, options, resumption)
 
 
 def _ask(warning: str) -> None:
@@ -51,20 +65,26 @@ def _ask(warning: str) -> None:
         raise UsageError("nothing was sent")
 
 
-def _scan(request: Request, options: dict[str, Any]) -> int:
+def _scan(request: Request, options: dict[str, Any], resumption: Resumption | None) -> int:
     from rawscan.scanner import open_scan
 
-    with interruptible() as stop, open_scan(request, stop, warn) as scan:
+    earlier = resumption.earlier if resumption else None
+    done = earlier.done if earlier else None
+    with interruptible() as stop, open_scan(request, stop, warn, done) as scan:
         results = Results(options["outputs"], options["as_json"])
         started_s = time.time()
         try:
-            results.write(scan_record(request, scan.link_name, started_s))
-            with progress(request, scan, options["as_json"]) as tick:
+            if resumption is None:
+                results.write(scan_record(request, scan.link_name, started_s))
+            else:
+                resumption.begin(results)
+            still_open = request.count - (0 if done is None else len(done))
+            with progress(still_open, scan, options["as_json"]) as tick:
                 for batch in scan.batches():
                     results.write_ports(batch)
                     tick()
-            summary = summary_record(request, scan, started_s)
-            results.write(summary)
+            summary = summary_record(request, scan, started_s, earlier)
+            results.end(summary)
         finally:
             results.close()
     results.print_table()
@@ -75,6 +95,8 @@ def _scan(request: Request, options: dict[str, Any]) -> int:
         warn(f"{scan.error}; the scan ended there and its results are incomplete")
         return 1
     if not scan.complete:
-        warn("interrupted: the results are incomplete; what was still open is `unknown`")
+        journals = [resumption.path] if resumption else filter(is_journal, options["outputs"])
+        more = "".join(f"; go on with rawscan scan --resume {path}" for path in [*journals][:1])
+        warn(f"interrupted: the results are incomplete; what was still open is `unknown`{more}")
         return INTERRUPTED
-    return 0 if scan.counters.probes_sent else 1
+    return 0 if scan.counters.probes_sent or not scan.counters.decided else 1

@@ -137,6 +137,13 @@ _OPTIONS = (
         " Host names are looked up.",
     ),
     click.option(
+        "--resume",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="Go on with an interrupted scan; FILE is its -o FILE.jsonl and holds all other"
+        " options.",
+    ),
+    click.option(
         "-y",
         "--yes",
         is_flag=True,

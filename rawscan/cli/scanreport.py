@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from math import inf
@@ -16,6 +17,7 @@ from rawscan.output.records import rfc3339
 if TYPE_CHECKING:
     from rawscan.net.nexthop import Path
     from rawscan.scanner import Request, Scan
+    from rawscan.scanner.resume import Earlier
 
 
 def scan_record(request: Request, link: str, started_s: float) -> dict[str, Any]:
@@ -38,6 +40,9 @@ def scan_record(request: Request, link: str, started_s: float) -> dict[str, Any]
         "gateway": str(way.gateway) if way and way.gateway else None,
         "rate_pps": finite(request.settings.rate_pps),
         "host_rate_pps": finite(request.settings.host_rate_pps),
+        "order": request.order.hex(),
+        "count": request.count,
+        "digest": request.digest,
     }
     _say_preflight(request, record, way)
     return record
@@ -88,9 +93,12 @@ def udp_floor(seconds: float) -> str | None:
     )
 
 
-def summary_record(request: Request, scan: Scan, started_s: float) -> dict[str, Any]:
-    """The scan's last record."""
+def summary_record(
+    request: Request, scan: Scan, started_s: float, earlier: Earlier | None
+) -> dict[str, Any]:
+    """The scan's last record; the results are those of `earlier` runs too."""
     finished_s, counters = time.time(), scan.counters
+    states = Counter(counters.states) + (earlier.states if earlier else Counter())
     losses = scan.engine.losses
     answered = sum(model.answered for model in losses)
     lost = sum(model.lost for model in losses)
@@ -99,8 +107,8 @@ def summary_record(request: Request, scan: Scan, started_s: float) -> dict[str, 
         "finished": rfc3339(finished_s),
         "elapsed_s": round(finished_s - started_s, 3),
         "targets": request.targets.count,
-        "results": counters.decided,
-        "states": {state: n for state, n in sorted(counters.states.items()) if n},
+        "results": counters.decided + (len(earlier.done) if earlier else 0),
+        "states": dict(sorted(states.items())),
         "probes_sent": counters.probes_sent,
         "replies": counters.replies,
         "unmatched": scan.listener.unmatched,
@@ -123,7 +131,7 @@ def say_summary(summary: dict[str, Any], results: Results) -> None:
 
 
 @contextmanager
-def progress(request: Request, scan: Scan, as_json: bool) -> Iterator[Callable[[], None]]:
+def progress(ports: int, scan: Scan, as_json: bool) -> Iterator[Callable[[], None]]:
     """A bar with rate and remaining time, on a terminal; on anything else, nothing."""
     # Records that scroll by on the same terminal are progress enough, and a bar would break them.
     if not sys.stderr.isatty() or (as_json and sys.stdout.isatty()):
@@ -140,7 +148,7 @@ def progress(request: Request, scan: Scan, as_json: bool) -> Iterator[Callable[[
     )
     started_s = time.monotonic()
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("scan", total=request.count, rate=0.0)
+        task = bar.add_task("scan", total=ports, rate=0.0)
 
         def tick() -> None:
             elapsed_s = max(time.monotonic() - started_s, 1e-3)

@@ -1,7 +1,9 @@
 """Where records go: files whose name tells the format, and standard output. Writes files.
 
 A format is a class with `write` and `close`, and a line in `FORMATS`; `write_ports` too if it can
-do better with many verdicts at once than one record after the other.
+do better with many verdicts at once than one record after the other. JSON Lines are a journal,
+in the file at once and whole at every moment (`output.journal`). Files of the other formats take
+their names when they are whole (`output.replacing`).
 """
 
 from __future__ import annotations
@@ -17,7 +19,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol, TextIO
 
 from rawscan.errors import UsageError
+from rawscan.output.journal import PageLines, open_locked
 from rawscan.output.records import Record, port_record, to_line
+from rawscan.output.replacing import Replacing, replaceable
 from rawscan.output.table import Rows, plain_table
 
 if TYPE_CHECKING:
@@ -41,13 +45,29 @@ class Sink(Protocol):
         ...
 
 
+class LineStream(Protocol):
+    """Where lines go: a text file, standard output, a journal."""
+
+    def write(self, text: str, /) -> int:
+        """Take whole lines."""
+        ...
+
+    def flush(self) -> None:
+        """Hold nothing back."""
+        ...
+
+    def close(self) -> None:
+        """Close what is behind it."""
+        ...
+
+
 class JsonLines(Sink):
     """One record a line, each flushed at once, so that whoever reads along sees whole lines.
 
     Verdicts that came together are written together.
     """
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: LineStream) -> None:
         self._stream = stream
 
     def write(self, record: Record) -> None:
@@ -132,18 +152,21 @@ class Text(Sink):
         self._stream.write(buffer.getvalue())
 
 
+JOURNAL = ".jsonl"
+"""The format that a scan can be resumed from."""
+
 FORMATS: dict[str, Callable[[TextIO], Sink]] = {
-    ".jsonl": JsonLines,
+    JOURNAL: JsonLines,
     ".json": JsonArray,
     ".csv": Csv,
     ".txt": Text,
 }
 
 
-class _File(Sink):
-    """A sink that owns its file."""
+class _Lines(Sink):
+    """A sink that owns its file, which may be read at every moment."""
 
-    def __init__(self, stream: TextIO, sink: Sink) -> None:
+    def __init__(self, stream: LineStream, sink: Sink) -> None:
         self._stream = stream
         self._sink = sink
 
@@ -154,12 +177,41 @@ class _File(Sink):
         self._sink.write_ports(batch)
 
     def close(self) -> None:
-        self._sink.close()
-        self._stream.close()
+        try:
+            self._sink.close()
+        finally:
+            self._stream.close()
+
+
+class _Whole(Sink):
+    """A sink whose file takes its name at the end, if no write broke off in its middle."""
+
+    def __init__(self, file: Replacing, sink: Sink) -> None:
+        self._file = file
+        self._sink = sink
+        self._whole = True
+
+    def write(self, record: Record) -> None:
+        self._whole = False
+        self._sink.write(record)
+        self._whole = True
+
+    def write_ports(self, batch: Verdicts) -> None:
+        self._whole = False
+        self._sink.write_ports(batch)
+        self._whole = True
+
+    def close(self) -> None:
+        try:
+            self._sink.close()
+            if self._whole:
+                self._file.commit()
+        finally:
+            self._file.discard()
 
 
 def check_output(path: Path) -> None:
-    """Raise `UsageError` if `path` cannot be an output. Opens and changes nothing."""
+    """Raise `UsageError` if `path` cannot be an output. Changes nothing."""
     if path.suffix.lower() not in FORMATS:
         raise UsageError(
             f"-o {path}: the ending tells the format, and {path.suffix or 'none'!r} is not one of "
@@ -169,6 +221,8 @@ def check_output(path: Path) -> None:
     if why or not os.access(path if path.exists() else path.parent, os.W_OK):
         reason = os.strerror(why or errno.EACCES)
         raise UsageError(f"-o {path}: cannot be written: {reason}")
+    if is_journal(path) and path.exists():
+        os.close(open_locked(path))
 
 
 def check_apart(written: Iterable[tuple[str, Path]], read: Iterable[Path | BinaryIO]) -> None:
@@ -207,8 +261,25 @@ def open_output(path: Path) -> Sink:
     Raises `UsageError` if there is no such format or the file cannot be written.
     """
     check_output(path)
+    ending = path.suffix.lower()
     try:
+        if is_journal(path):
+            return resume_journal(open_locked(path, os.O_CREAT))
+        if ending != JOURNAL and replaceable(path):
+            file = Replacing(path)
+            return _Whole(file, FORMATS[ending](file.stream))
         stream = path.open("w", encoding="utf-8", newline="")
     except OSError as error:
         raise UsageError(f"-o {path}: cannot be written: {error.strerror}") from error
-    return _File(stream, FORMATS[path.suffix.lower()](stream))
+    return _Lines(stream, FORMATS[ending](stream))
+
+
+def is_journal(path: Path) -> bool:
+    """Will this output be a journal? Not if it is a pipe or a device."""
+    return path.suffix.lower() == JOURNAL and (path.is_file() or not path.exists())
+
+
+def resume_journal(descriptor: int, size_bytes: int = 0) -> Sink:
+    """Go on with a journal after its first `size_bytes`; it is closed with the sink."""
+    lines = PageLines(descriptor, size_bytes)
+    return _Lines(lines, JsonLines(lines))

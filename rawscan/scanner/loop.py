@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from math import inf
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rawscan.engine import NOBODY, TARGET, Answer, Decided, Engine, Send, Settings
 from rawscan.errors import CaptureError, NeighbourError
@@ -32,6 +33,14 @@ otherwise for that: it is waited for much longer, so that it saw the note before
 
 _MOST_BLOCKS = 1000
 """Blocks that are read at once, so that a flood cannot keep the scan from going on."""
+
+
+_IS_CUT_SHORT = np.array([rule.reply is ReplyKind.SILENCE_CUT_SHORT for rule in RULES])
+_COLUMNS = ("ordinals", "rule", "tries", "confidence", "ttl", "rtt_s", "responder")
+
+
+def _those(batch: Decided, chosen: NDArray[np.bool_]) -> Decided:
+    return replace(batch, **{name: getattr(batch, name)[chosen] for name in _COLUMNS})
 
 
 def steady_clock() -> Callable[[], float]:
@@ -107,7 +116,7 @@ class Scan:
 
         A verdict that revises an earlier one (a late reply that is stronger) comes as a second one
         for its port, with the hint `revised`. A recording that cannot be written any further ends
-        the scan as `stop()` does, and is in `error`.
+        the scan as `stop()` does, and is in `error`. Ports that were still open come last.
         """
         try:
             while not self.engine.finished and not self._stop():
@@ -117,8 +126,12 @@ class Scan:
             self.error = error
         self.complete = self.engine.finished and self.error is None
         self.watched_until_s = self._clock()
-        for decided in self.engine.stop(self.watched_until_s):
-            yield from self._verdicts(decided)
+        batches = self.engine.stop(self.watched_until_s)
+        # What is known comes first: a journal is resumed from where only the rest follows.
+        for still_open in (False, True):
+            for batch in batches:
+                chosen = _IS_CUT_SHORT[batch.rule] == still_open
+                yield from self._verdicts(_those(batch, chosen))
 
     def _turn(self) -> Iterator[Verdicts]:
         for command in self.engine.poll(self._clock()):

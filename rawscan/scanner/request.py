@@ -41,7 +41,11 @@ LINKS = ("auto", "rawip", "packet", "xdp", "scapy")
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What to scan, and how. `seed` makes order and tokens repeatable; `record_to` is pcapng."""
+    """What to scan, and how. `seed` makes order and tokens repeatable; `record_to` is pcapng.
+
+    `order` is the key of the order: that of an earlier run, or else it follows from the seed, or is
+    new. It is no secret: nothing about the token follows from it.
+    """
 
     targets: TargetSet
     ports: PortSpec
@@ -54,6 +58,18 @@ class Request:
     seed: int | None = None
     shard: Shard = field(default_factory=Shard)
     record_to: Path | None = None
+    order: bytes = field(default=b"", compare=False)
+
+    def __post_init__(self) -> None:
+        """Choose the order."""
+        if not self.order:
+            object.__setattr__(self, "order", blake2s(b"order", key=make_key(self.seed)).digest())
+
+    @property
+    def digest(self) -> str:
+        """What is asked, in hex: equal for equal targets, ports and kinds of probe."""
+        ports = "".join(f"{kind.value} {self.ports.of(kind.protocol)}\n" for kind in self.kinds)
+        return blake2s(self.targets.digest + ports.encode()).hexdigest()
 
     @property
     def count(self) -> int:
@@ -61,9 +77,10 @@ class Request:
         rows = sum(self.ports.of(kind.protocol).count for kind in self.kinds)
         return self.shard.share(rows * self.targets.count)
 
-    def space(self, key: bytes) -> PortSpace:
-        """The ports of this request, in the order that `key` chooses."""
-        return PortSpace(self.targets, self.ports, self.kinds, key, self.shard)
+    @property
+    def space(self) -> PortSpace:
+        """The ports of this request, in its order."""
+        return PortSpace(self.targets, self.ports, self.kinds, self.order, self.shard)
 
     def source_of(self, target: IPAddress) -> IPAddress:
         """Our address on the way to `target`. Raises `LinkError`."""
@@ -157,7 +174,7 @@ def _wants_ethernet(request: Request) -> bool:
         return False
     from rawscan.net.nexthop import LinkKind, Path, PathFinder
 
-    block = next(request.space(b"").target_blocks(), None)
+    block = next(request.space.target_blocks(), None)
     if block is None:
         return False
     with PathFinder(request.interface, request.source_ip) as finder:
@@ -184,12 +201,12 @@ def _open_ethernet(request: Request, ports: range, *, xdp: bool = False) -> tupl
 
 
 def space_and_token(request: Request) -> tuple[PortSpace, Token]:
-    """The ports in their order, and what their probes will carry. New ones without a seed."""
+    """The ports in their order, and what their probes will carry: a new token without a seed."""
     if request.shard.count > 1 and request.seed is None:
         raise UsageError("shards must agree on an order: give all of them the same seed")
     key = make_key(request.seed)
     token = make_token(source_ports({*request.ports.tcp, *request.ports.udp}), key)
-    return request.space(blake2s(b"order", key=key).digest()), token
+    return request.space, token
 
 
 @contextmanager
@@ -197,10 +214,12 @@ def open_scan(
     request: Request,
     stop: Callable[[], bool] = lambda: False,
     tell: Callable[[str], None] = lambda _: None,
+    done: Ints | None = None,
 ) -> Iterator[Scan]:
     """A scan that is ready to `run()`. At the end the link is closed, and the recording finished.
 
-    `stop()` ends it early; `tell` is given a line about what is done otherwise than asked. Raises
+    `stop()` ends it early; `tell` is given a line about what is done otherwise than asked; `done`
+    are sorted ordinals in `request.space` of ports that are decided already. Raises
     `PrivilegeError`, `LinkError`, or `UsageError` if the recording cannot be written.
     """
     space, token = space_and_token(request)
@@ -222,6 +241,7 @@ def open_scan(
             udp_payload=request.udp_payload,
             stop=stop,
             on_drops=writer.drops if writer else lambda time_s, total: None,
+            done=done,
         )
         yield scan
         if writer is not None:

@@ -51,6 +51,14 @@ class Addresses:
             return cls(4, None, low)
         return cls(6, np.array([number >> 64 for number in numbers], np.uint64), low)
 
+    @classmethod
+    def of_octets(cls, version: Literal[4, 6], octets: bytes) -> Addresses:
+        """From 4 or 16 bytes for each address, in network order: the inverse of `octets`."""
+        if version == 4:
+            return cls(4, None, np.frombuffer(octets, ">u4").astype(np.uint64))
+        words = np.frombuffer(octets, ">u8").astype(np.uint64).reshape(-1, 2)
+        return cls(6, words[:, 0], words[:, 1])
+
     def __len__(self) -> int:
         return len(self.low)
 

@@ -25,7 +25,7 @@ Records = list[dict[str, Any]]
 # The records on the outside, as the design lists their fields, and after these our own.
 FIELDS = {
     "scan": "type version started command targets ports protocols interface source link shard"
-    " gateway rate_pps host_rate_pps",
+    " gateway rate_pps host_rate_pps order count digest",
     "port": "type target port protocol probe state reason reason_ip reason_ttl rtt_ms tries"
     " confidence rule hints time revises",
     "summary": "type finished elapsed_s targets results states probes_sent replies unmatched"

@@ -42,6 +42,8 @@ def test_what_goes_in_comes_out(addresses: list[IPAddress]) -> None:
     assert list(batch) == addresses
     assert batch.octets.dtype == np.uint8
     assert [row.tobytes() for row in batch.octets] == [a.packed for a in addresses]
+    packed = b"".join(a.packed for a in addresses)
+    assert list(Addresses.of_octets(batch.version, packed)) == addresses
     assert [int(s) % 0xFFFF for s in batch.sums] == [word_sum(a.packed) for a in addresses]
     assert all(int(s) < 1 << 34 for s in batch.sums)
 

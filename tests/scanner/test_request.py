@@ -1,0 +1,66 @@
+"""What a request is known by: its order, and a digest of what it asks."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from rawscan.model import ProbeKind
+from rawscan.ports import parse_ports
+from rawscan.scanner import Request, make_token
+from rawscan.scanner.request import make_key
+from rawscan.targets import TargetSet
+
+
+def request(*targets: str, ports: str = "561", **options: Any) -> Request:
+    return Request(TargetSet.parse(targets), parse_ports(ports), **options)
+
+
+def test_the_order_follows_the_seed_and_is_new_without_one() -> None:
+    assert request("10.0.0.1", seed=1).order == request("10.0.0.2", seed=1).order
+    orders = {request("10.0.0.1", seed=seed).order for seed in (None, None, 1, 2)}
+    assert len(orders) == 4
+    assert request("10.0.0.1", order=b"given").order == b"given"
+
+
+def test_the_order_is_not_the_key_of_the_token() -> None:
+    key = make_key(561)
+    assert request("10.0.0.1", seed=561).order not in {key, make_token(range(16), key).key}
+
+
+SAME = [
+    (["10.0.0.0/30"], ["10.0.0.3", "10.0.0.0-2"]),
+    (["10.0.0.1", "fd00::/127"], ["fd00::1", "10.0.0.1", "fd00::"]),
+    (["*.*.*.1"], ["0-127.*.*.1", "128-255.*.*.1"]),
+    (["0.0.0.0/0"], ["0.0.0.0/1", "128.0.0.0/1"]),
+]
+
+
+@pytest.mark.parametrize(("one", "other"), SAME)
+def test_equal_targets_have_equal_digests(one: list[str], other: list[str]) -> None:
+    assert request(*one).digest == request(*other).digest
+
+
+def test_anything_else_has_another_digest() -> None:
+    asked = [
+        *(request(*one) for one, _ in SAME),
+        request("10.0.0.0/24"), request("10.0.0.0/25"), request("10.0.0.0/31"),
+        request("10.0.1.0/24"), request("10.0.0.0/16"), request("0.0.0.0/8"),
+        request("1.0.0.0/24"), request("fd00::/64"), request("fd00::/63"), request("fd00::a"),
+        request("10.0.0.0/24", ports="562"), request("10.0.0.0/24", ports="T:561"),
+        request("10.0.0.0/24", kinds=(ProbeKind.SYN,)), request("10.0.0.0/24", ports="561-562"),
+    ]  # fmt: skip
+    assert len({each.digest for each in asked}) == len(asked)
+
+
+def test_the_digest_is_the_same_in_another_process() -> None:
+    code = (
+        "from tests.scanner.test_request import request\n"
+        "print(request('10-20.*.1,3.0-127', 'fd00::/64').digest)"
+    )
+    command = [sys.executable, "-c", code]
+    found = {subprocess.check_output(command, text=True).strip() for _ in range(2)}
+    assert found == {request("10-20.*.1,3.0-127", "fd00::/64").digest}
