@@ -117,7 +117,7 @@ _OPTIONS = (
         default="auto",
         show_default=True,
         help="How to send: rawip goes every way, packet and xdp are fast on Ethernet, scapy is"
-        " portable; auto chooses rawip or packet.",
+        " portable; auto chooses by the way and the size of the scan.",
     ),
     click.option(
         "--shard",

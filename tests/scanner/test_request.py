@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
+from math import inf
 from typing import Any
 
 import pytest
 
+from rawscan.engine import Settings
 from rawscan.model import ProbeKind
 from rawscan.ports import parse_ports
 from rawscan.scanner import Request, make_token
-from rawscan.scanner.request import make_key
+from rawscan.scanner.request import link_for, make_key
 from rawscan.targets import TargetSet
 
 
@@ -64,3 +67,22 @@ def test_the_digest_is_the_same_in_another_process() -> None:
     command = [sys.executable, "-c", code]
     found = {subprocess.check_output(command, text=True).strip() for _ in range(2)}
     assert found == {request("10-20.*.1,3.0-127", "fd00::/64").digest}
+
+
+@pytest.mark.parametrize(
+    ("targets", "rate_pps", "ethernet", "link"),
+    [
+        ("10.0.0.0/8", inf, True, "xdp"),
+        ("10.0.0.0/16", 100_000.0, True, "xdp"),
+        ("10.0.0.0/16", 99_999.0, True, "packet"),  # nothing to gain
+        ("10.0.0.0/17", inf, True, "packet"),
+        ("10.0.0.0/8", inf, False, "rawip"),
+    ],
+)
+def test_which_link_auto_takes(
+    targets: str, rate_pps: float, ethernet: bool, link: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rawscan.scanner.request._wants_ethernet", lambda _: ethernet)
+    asked = request(targets, kinds=(ProbeKind.SYN,), settings=Settings(rate_pps=rate_pps))
+    assert link_for(asked) == link
+    assert link_for(replace(asked, link="scapy")) == "scapy"
