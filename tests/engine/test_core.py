@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from rawscan.engine import NOBODY, TARGET, Arrivals, Decided, Engine, Send, Settings
+from rawscan.engine import NOBODY, TARGET, Decided, Engine, Send, Settings
 from rawscan.engine.timers import TICK_S
 from rawscan.engine.window import Ints
 from rawscan.model import ProbeKind, ReplyKind
 from rawscan.rules import PROBES, RULES
 from rawscan.silence import OWN
+from tests.engine.arrivals import reply
 
 
 @dataclass
@@ -33,31 +34,6 @@ class FakeBook:
     def identify(self, ordinals: Ints) -> tuple[NDArray[np.uint8], NDArray[np.uint64]]:
         kinds = np.full(len(ordinals), PROBES.index(self.kind), np.uint8)
         return kinds, (ordinals // self.ports_each).astype(np.uint64)
-
-
-def reply(
-    kind: ReplyKind,
-    time_s: float,
-    *ordinals: int,
-    number: int = 0,
-    signal: tuple[int, int] = (0, 0),
-    responder: int = TARGET,
-    window: int = 1024,
-) -> Arrivals:
-    n = len(ordinals)
-    return Arrivals(
-        ordinals=np.array(ordinals, np.int64),
-        kind=np.full(n, kind, np.uint8),
-        type=np.full(n, signal[0], np.uint8),
-        code=np.full(n, signal[1], np.uint8),
-        from_target=np.full(n, responder == TARGET),
-        try_number=np.full(n, number, np.int8),
-        ttl=np.full(n, 64, np.uint8),
-        responder=np.full(n, responder, np.int32),
-        time_s=np.full(n, time_s),
-        window=np.full(n, window, np.int32),
-        options_bytes=np.full(n, 0 if window == 0 else 4, np.int16),
-    )
 
 
 def drive(
