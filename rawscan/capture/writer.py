@@ -2,13 +2,18 @@
 
 One section, one interface. The file is valid at any moment: a crash leaves whole packets and a
 section note that does not claim to be complete. Section numbers are draft-ietf-opsawg-pcapng's.
+
+Linux does a write that stays within one page of the file whole or not at all, even if the process
+is killed meanwhile. So no block crosses a page unless it is larger than one: where the next one
+does not fit, a Name Resolution Block without a name fills the page. (Wireshark takes Custom Blocks
+for frames, and numbers them.)
 """
 
 from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +28,8 @@ from rawscan.model import Frame
 Direction = Literal["in", "out"]
 
 _FLUSH_BYTES = 1 << 16
+_PAGE_BYTES = 4096
+_LEAST_FILL_BYTES = 16
 _OPT_COMMENT = 1
 _SHB_USERAPPL = 4
 _IF_NAME = 2
@@ -72,9 +79,7 @@ class PcapngWriter:
         self._snaplen = snaplen
         header, self._note_offset = _section_header(self.note)
         header += _interface_description(linktype, interface, snaplen)
-        # Unbuffered, and whole blocks in each write: whoever kills the process kills no packet in
-        # the middle, as a buffer that fills up anywhere would.
-        try:
+        try:  # Unbuffered: a buffer that fills up anywhere would write half a block.
             self._file = path.open("wb", buffering=0)
         except OSError as error:
             raise CaptureError(f"{path}: cannot be written: {error.strerror}") from error
@@ -92,7 +97,7 @@ class PcapngWriter:
         padding = bytes(-len(data) % 4)
         length = _EPB_FIXED_BYTES + len(data) + len(padding)
         time_ns = to_ns(frame.time_s)
-        self._pending += b"".join(
+        self._append(
             (
                 _EPB_HEADER.pack(
                     6,
@@ -118,7 +123,7 @@ class PcapngWriter:
         time_ns = to_ns(time_s)
         fields = struct.pack("<III", 0, time_ns >> 32, time_ns & 0xFFFF_FFFF)
         count = _option(_ISB_IFDROP, struct.pack("<Q", total))
-        self._pending += _block(5, fields + count + _END_OF_OPTIONS)
+        self._append([_block(5, fields + count + _END_OF_OPTIONS)])
 
     def flush(self) -> None:
         """Hand all that was written to the operating system."""
@@ -126,10 +131,21 @@ class PcapngWriter:
         done = 0
         try:
             while done < len(pending):
-                done += self._file.write(pending[done:]) or 0
+                room = _PAGE_BYTES - (self._written_bytes + done) % _PAGE_BYTES
+                done += self._file.write(pending[done : done + room]) or 0
         except OSError as error:
             self._fail(error)
         self._written_bytes += done
+
+    def _append(self, parts: Iterable[bytes]) -> None:
+        """Put a block behind the others, on a page of its own if it would cross one."""
+        block = b"".join(parts)
+        room = -(self._written_bytes + len(self._pending)) % _PAGE_BYTES
+        left = room - len(block)
+        fits = left == 0 or left >= _LEAST_FILL_BYTES
+        if not fits and len(block) <= _PAGE_BYTES and room >= _LEAST_FILL_BYTES:
+            self._pending += _filler(room)
+        self._pending += block
 
     def mark(
         self,
@@ -215,6 +231,15 @@ def _block(kind: int, body: bytes) -> bytes:
     """A block: type, total length, body, total length (section 3.1)."""
     length = struct.pack("<I", len(body) + 12)
     return struct.pack("<I", kind) + length + body + length
+
+
+def _filler(size: int) -> bytes:
+    """A Name Resolution Block (section 4.5) of this size, at least 16: no records, and spaces."""
+    no_records, spare = bytes(4), size - _LEAST_FILL_BYTES
+    if not spare:
+        return _block(4, no_records)
+    spaces = _option(_OPT_COMMENT, b" " * (spare - 8)) if spare >= 8 else b""
+    return _block(4, no_records + spaces + _END_OF_OPTIONS)
 
 
 def _section_header(note: SectionNote) -> tuple[bytes, int]:

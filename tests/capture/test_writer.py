@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
+import struct
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
+from io import FileIO
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from rawscan.capture.note import SectionNote
 from rawscan.capture.reader import open_capture
@@ -281,3 +286,74 @@ def test_a_copy_has_all_drops_or_none(tmp_path: Path) -> None:
     run("editcap", path, copy)
     assert drops_in(copy) in (DROPS, [])
     assert read(copy)[1] == read(path)[1]
+
+
+class Pieces:
+    """A file that remembers where each write(2) began and ended."""
+
+    def __init__(self, file: FileIO) -> None:
+        self.ends = [0]
+        self.closed = False
+        self._file = file
+
+    def write(self, data: bytes) -> int:
+        done = self._file.write(data)
+        self.ends.append(self.ends[-1] + done)
+        return done
+
+    def fileno(self) -> int:
+        return self._file.fileno()
+
+    def close(self) -> None:
+        self.closed = True
+        self._file.close()
+
+
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.lists(st.integers(1, 4100) | st.sampled_from([40, 44, 4036, 4040, 9000]), max_size=120))
+def test_every_write_stays_in_a_page_and_ends_a_block(tmp_path: Path, sizes: list[int]) -> None:
+    """So a kill at any moment leaves whole blocks: every prefix of the writes is a whole file."""
+    path = tmp_path / "pages.pcapng"
+    writer = recorder(path)
+    pieces = Pieces(writer._file)
+    pieces.ends = [writer._written_bytes]
+    writer._file = pieces  # type: ignore[assignment]
+    for number, size in enumerate(sizes):
+        writer.write(Frame(NOW_S + number, bytes(size), 1, size), "in")
+        if number % 7 == 0:
+            writer.flush()
+    writer.drops(NOW_S + 1000, 3)
+    writer.close()
+    large = any(size > 4096 - 44 - 16 for size in sizes)
+    written, cut = path.read_bytes(), tmp_path / "cut.pcapng"
+    for start, end in pairwise(pieces.ends):
+        assert start // 4096 == (end - 1) // 4096
+        cut.write_bytes(written[:end])
+        assert large or len(read(cut)[0]) <= len(sizes)
+    frames, _ = read(path)
+    assert [len(frame.data) for frame in frames] == sizes
+
+
+@pytest.mark.peer
+def test_wiresharks_tools_pass_over_what_fills_a_page(tmp_path: Path) -> None:
+    path = tmp_path / "many.pcapng"
+    with recorder(path) as writer:
+        for number in range(1000):
+            writer.write(Frame(NOW_S + number, ETHERNET + bytes(46), 1, 60), "in")
+    data, offset, kinds = path.read_bytes(), 0, set()
+    while offset < len(data):
+        kind, size = struct.unpack_from("<II", data, offset)
+        kinds.add(kind)
+        offset += size
+    assert kinds == {0x0A0D0D0A, 1, 4, 6}
+
+    def said(*command: str) -> str:
+        return subprocess.run(
+            [*command, str(path)], capture_output=True, text=True, check=True
+        ).stdout
+
+    assert len(said("tshark", "-n", "-r").splitlines()) == 1000
+    assert said("capinfos", "-cM").split()[-1] == "1000"
+    assert len(said("tcpdump", "-nr").splitlines()) == 1000
