@@ -17,6 +17,9 @@ from rawscan.engine.window import Floats, Ints
 TICK_S = 1 / 256
 """Nothing is put off by more than this. A power of two: no rounding makes a deadline early."""
 
+MOST_AT_ONCE = 1 << 14
+"""Ports in one batch: what is reckoned about each of them takes memory for a moment."""
+
 
 class Timers:
     """Ports by the tick at which they are due, and the status that they then must still have."""
@@ -40,7 +43,9 @@ class Timers:
         """What is due by now: status and ports. What is set meanwhile comes too, if it is due."""
         while self._heap and self._heap[0][0] * TICK_S <= now_s:
             key = heappop(self._heap)
-            yield key[1], np.concatenate(self._batches.pop(key))
+            ordinals = np.concatenate(self._batches.pop(key))
+            for start in range(0, len(ordinals), MOST_AT_ONCE):
+                yield key[1], ordinals[start : start + MOST_AT_ONCE]
 
     def next_s(self) -> float | None:
         """When something is due next."""
