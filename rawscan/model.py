@@ -104,7 +104,10 @@ class Signal:
 
 @dataclass(frozen=True, slots=True)
 class Tcp:
-    """A TCP header, or as much of it as was captured or quoted: the rest is None."""
+    """A TCP header, or as much of it as was captured or quoted: the rest is None.
+
+    `options` are its option bytes as far as captured, `payload` the first bytes of what follows.
+    """
 
     sport: int
     dport: int
@@ -114,15 +117,21 @@ class Tcp:
     window: int | None = None
     options_bytes: int | None = None
     payload_bytes: int | None = None
+    options: bytes = b""
+    payload: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
 class Udp:
-    """A UDP header; `payload_bytes` is from its length field and None when that was cut off."""
+    """A UDP header; `payload_bytes` is from its length field and None when that was cut off.
+
+    `payload` is the first bytes of it.
+    """
 
     sport: int
     dport: int
     payload_bytes: int | None = None
+    payload: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,12 +157,18 @@ class Other:
 
 @dataclass(frozen=True, slots=True)
 class Packet:
-    """One decoded IP packet."""
+    """One decoded IP packet.
+
+    `identification` is IPv4's field of that name, or IPv6's flow label; `dont_fragment` is IPv4's
+    flag, None for IPv6.
+    """
 
     source: IPAddress
     destination: IPAddress
     ttl: int
     body: Tcp | Udp | Icmp | Other
+    dont_fragment: bool | None = None
+    identification: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
