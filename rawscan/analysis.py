@@ -25,12 +25,11 @@ from rawscan.capture.source import NO_TIME_S
 from rawscan.correlate import CaptureCorrelator, Exchange, ask_of
 from rawscan.engine import LossModel, confidence
 from rawscan.errors import DecodeError, UsageError
+from rawscan.findings import Analysis, Finding, Spell
 from rawscan.model import (
     DEFAULT_PORT,
-    Analysis,
     Counts,
     Evidence,
-    Finding,
     Flags,
     Icmp,
     IPAddress,
@@ -44,8 +43,10 @@ from rawscan.model import (
     Udp,
 )
 from rawscan.ports import PortSpec, parse_ports
+from rawscan.portstates import history, spells, with_common_histories
 from rawscan.rules import rule_for, strength
 from rawscan.silence import FOREIGN, OWN, Patience, judge_silence
+from rawscan.traffic import TrafficObserver, contacts_of
 from rawscan.verdict import TtlBook, judge
 from rawscan.wire.decode import ICMP_ERRORS, decode_frame
 
@@ -67,6 +68,7 @@ class _Watch:
     patience: Patience
     both_ways: bool
     legible: bool
+    own: bool = False
 
 
 def analyse(
@@ -107,6 +109,7 @@ class _Pass:
         self._reader = reader
         self._ports = ports
         self._correlator = CaptureCorrelator(ports)
+        self._traffic = TrafficObserver(ports)
         self._counts = Counts()
         self._undecoded: Counter[str] = Counter()
         self._matched = 0
@@ -133,10 +136,13 @@ class _Pass:
             self._notice_hidden(packet)
             if len(frame.data) < frame.original_bytes and _says_too_little(packet, self._ports):
                 self._cut_off.add(packet.destination)
-            self._matched += _count(self._counts, packet, self._ports)
+            if _count(self._counts, packet, self._ports):
+                self._matched += 1
+                self._traffic.add(packet, frame.time_s, number)
             self._correlator.add(packet, frame.time_s, number)
         self._stopped |= self._reader.stopped
         reader, own = self._reader, self._own_note()
+        findings = with_common_histories(list(self._findings(own)))
         return Analysis(
             path=reader.name,
             format=reader.format,
@@ -151,9 +157,10 @@ class _Pass:
             error_offset=None if reader.error is None else reader.error.offset,
             counts=self._counts,
             undecoded=self._undecoded,
-            findings=tuple(self._findings(own)),
+            findings=tuple(findings),
             own=own is not None,
             ports=str(self._ports),
+            traffic=self._traffic.finish(contacts_of(findings)),
         )
 
     def _note_time(self, time_s: float) -> None:
@@ -193,7 +200,7 @@ class _Pass:
         losses = _learn_losses(exchanges)
         ttls = TtlBook()
         # Answers of one host to another take one way: where one passed unseen, others may have.
-        missed = {(e.source, e.port.target) for e in exchanges if e.missed_an_answer}
+        missed = {(e.source, e.port.target) for e in exchanges if e.unseen}
         for exchange in exchanges:
             watch = self._watch(note, exchange.source)
             if note is None:
@@ -213,7 +220,7 @@ class _Pass:
             return _Watch(last_s, None, self._foreign, self._correlator.hears(source), legible)
         # What the note promises is worth nothing if the file's end is missing.
         until_s = note.until_s if self._whole and note.until_s is not None else last_s
-        return _Watch(until_s, note.dropped_s, OWN, both_ways=True, legible=legible)
+        return _Watch(until_s, note.dropped_s, OWN, both_ways=True, legible=legible, own=True)
 
 
 def _is_doubtful(exchange: Exchange) -> bool:
@@ -287,11 +294,18 @@ def _has_verdict(exchange: Exchange, evidence: Evidence) -> bool:
 
 
 def _finding(exchange: Exchange, watch: _Watch, loss: float, ttls: TtlBook) -> Finding:
-    evidence, sure, tries = list(exchange.evidence), 1.0, len(exchange.probes)
+    evidence, sure, tries = [*exchange.evidence], 1.0, len(exchange.probes)
+    if not watch.own:
+        # The live scan saw no such thing, and a recording must say what it said.
+        evidence += exchange.unseen
+    told = _history(exchange, evidence, watch, loss)
     if not any(_has_verdict(exchange, e) for e in evidence):
-        evidence.append(_silence(exchange, watch))
+        times_s = [probe.time_s for probe in exchange.probes]
+        evidence.append(_silence(times_s, watch))
         sure = confidence(loss, tries)
-    last_s = max([p.time_s for p in exchange.probes] + [e.time_s for e in exchange.evidence])
+    last_s = max(
+        [p.time_s for p in exchange.probes] + [e.time_s for e in evidence if e.frame_number]
+    )
     verdict = judge(exchange.port, evidence, tries=tries, confidence=sure, time_s=last_s)
     hint = ttls.hint(verdict)
     return Finding(
@@ -300,6 +314,22 @@ def _finding(exchange: Exchange, watch: _Watch, loss: float, ttls: TtlBook) -> F
         first_seen_s=min(probe.time_s for probe in exchange.probes),
         last_seen_s=last_s,
         probe_frames=tuple(probe.frame_number for probe in exchange.probes),
+        history=told,
+    )
+
+
+def _history(
+    exchange: Exchange, evidence: Sequence[Evidence], watch: _Watch, loss: float
+) -> tuple[Spell, ...]:
+    """What the port's state was over time, as this source saw it."""
+    return history(
+        spells(
+            exchange,
+            evidence,
+            watch.patience.in_all_s,
+            lambda first_s, last_s: _silence((first_s, last_s), watch),
+            lambda tries: confidence(loss, tries),
+        )
     )
 
 
@@ -315,8 +345,8 @@ def _says_too_little(packet: Packet, ports: PortSpec) -> bool:
     return False
 
 
-def _silence(exchange: Exchange, watch: _Watch) -> Evidence:
-    times_s = [probe.time_s for probe in exchange.probes]
+def _silence(times_s: Sequence[float], watch: _Watch) -> Evidence:
+    """What it means that nothing came for probes sent at these times."""
     if not watch.legible:
         kind = ReplyKind.SILENCE_SNAPLEN
     elif not watch.both_ways:

@@ -25,7 +25,7 @@ from rawscan.errors import INTERRUPTED, CaptureError
 from rawscan.output.records import capture_record, finding_record
 
 if TYPE_CHECKING:
-    from rawscan.model import Analysis
+    from rawscan.findings import Analysis
     from rawscan.ports import PortSpec
 
 Source = Path | BinaryIO | CaptureError

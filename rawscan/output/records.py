@@ -13,7 +13,8 @@ from datetime import UTC, datetime
 from math import floor
 from typing import Any
 
-from rawscan.model import Analysis, Finding, Verdict
+from rawscan.findings import Analysis, Finding
+from rawscan.model import Verdict
 
 Record = dict[str, Any]
 

@@ -9,11 +9,10 @@ from ipaddress import ip_address
 
 import pytest
 
+from rawscan.findings import Analysis, Finding
 from rawscan.model import (
-    Analysis,
     Counts,
     Evidence,
-    Finding,
     Port,
     ProbeKind,
     ReplyKind,

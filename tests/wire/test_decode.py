@@ -141,7 +141,7 @@ def test_a_quote_of_exactly_eight_bytes() -> None:
     quote = quote[: (quote[0] & 0xF) * 4 + 8]
     packet = decode(ipv4(Raw(b"\x03\x0d" + b"\0" * 6 + quote), proto=1))
     source, target = map(ip_address, V4)
-    expected = Packet(source, target, 7, Tcp(40000, 561, seq=0xDEADBEEF))
+    expected = Packet(source, target, 7, Tcp(40000, 561, seq=0xDEADBEEF), False, 1)
     assert packet.body == Icmp(4, 3, 13, expected)
 
 
