@@ -11,26 +11,29 @@ that the capture goes on long enough.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rawscan.capture.annotate import Annotator
+from rawscan.capture.find import sources
 from rawscan.capture.note import SectionNote
 from rawscan.capture.reader import CaptureReader, open_capture
 from rawscan.capture.source import NO_TIME_S
 from rawscan.correlate import CaptureCorrelator, Exchange, ask_of
 from rawscan.engine import LossModel, confidence
-from rawscan.errors import DecodeError, UsageError
+from rawscan.errors import CaptureError, DecodeError, UsageError
 from rawscan.findings import Analysis, Finding, Spell
 from rawscan.model import (
     DEFAULT_PORT,
     Counts,
     Evidence,
     Flags,
+    Frame,
     Icmp,
     IPAddress,
     Other,
@@ -77,18 +80,42 @@ def analyse(
     *,
     silence_wait_s: float | None = None,
     stop: Callable[[], bool] | None = None,
+    dissect: bool = False,
+    keep: Callable[[Frame], None] | None = None,
 ) -> Analysis:
     """Read one capture and judge every port of `ports` that was probed in it.
 
     Without `ports`, those that a recording of rawscan's says it asked, and else port 561.
     `silence_wait_s` is for how long a foreign capture must go on after the last probe for silence
     to be a verdict (default 20 s); reading ends early when `stop()` is true, even on a quiet pipe.
+    `dissect` has tshark look at the frames that have to do with the ports; `keep` is given each.
     Raises `CaptureError` if the file is no capture at all.
     """
     with open_capture(source, stop=stop) as reader:
         if ports is None:
             ports = _recorded_ports(reader.notes)
-        return _Pass(reader, ports, silence_wait_s).run(stop or (lambda: False))
+        stop = stop or (lambda: False)
+        one_pass = _Pass(reader, ports, silence_wait_s)
+        if keep is not None:
+            one_pass.keepers.append(lambda frame, _: keep(frame))
+        if not dissect:
+            return one_pass.run(stop)
+        with Annotator() as annotator:
+            one_pass.keepers.append(annotator.keep)
+            return annotator.annotate(one_pass.run(stop), stop)
+
+
+def analyse_all(
+    names: Iterable[str | Path], ports: PortSpec | None = None, **how: Any
+) -> Iterator[Analysis]:
+    """Analyse files, directories of captures and patterns such as `logs/*.pcap`, one by one.
+
+    `how` is what `analyse` takes beside. Raises `CaptureError` at the one that cannot be read.
+    """
+    for source in sources(list(map(str, names))):
+        if isinstance(source, CaptureError):
+            raise source
+        yield analyse(source, ports, **how)
 
 
 def _recorded_ports(notes: Sequence[SectionNote | None]) -> PortSpec:
@@ -109,6 +136,7 @@ class _Pass:
         self._reader = reader
         self._ports = ports
         self._correlator = CaptureCorrelator(ports)
+        self.keepers: list[Callable[[Frame, int], None]] = []
         self._traffic = TrafficObserver(ports)
         self._counts = Counts()
         self._undecoded: Counter[str] = Counter()
@@ -139,6 +167,8 @@ class _Pass:
             if _count(self._counts, packet, self._ports):
                 self._matched += 1
                 self._traffic.add(packet, frame.time_s, number)
+                for keep in self.keepers:
+                    keep(frame, number)
             self._correlator.add(packet, frame.time_s, number)
         self._stopped |= self._reader.stopped
         reader, own = self._reader, self._own_note()

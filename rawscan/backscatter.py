@@ -1,11 +1,12 @@
 """Replies to probes that nobody sent: what a flood with forged sources leaves. Touches nothing.
 
 Fed with replies from asked ports of which no probe was seen. That alone may also be a capture that
-began late; it is backscatter when it goes to several destinations.
+began late; it is backscatter when it goes to several, and a reflection when many send it to one.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from rawscan.distinct import Distinct
@@ -13,11 +14,14 @@ from rawscan.findings import Backscatter
 from rawscan.model import IPAddress
 
 _MOST_VICTIMS = 1 << 14
-_SEVERAL = 3
-"""Destinations. Fewer may be the ends of conversations that began before the capture."""
+_SEVERAL, _MANY = 3, 25
+"""Destinations of backscatter, senders of a reflection. Fewer destinations may be the ends of
+conversations that began before the capture, fewer senders the servers of one busy client."""
 
 # corsaro's libcorsaro_dos, after Moore et al., Inferring Internet Denial-of-Service Activity.
 _ATTACK_PACKETS, _ATTACK_S, _ATTACK_PER_MINUTE = 25, 60.0, 30.0
+
+_Key = tuple[IPAddress, int, str]
 
 
 @dataclass(slots=True)
@@ -25,54 +29,76 @@ class _Victim:
     first_s: float
     last_s: float
     packets: int = 0
-    destinations: Distinct = field(default_factory=Distinct)
+    others: Distinct = field(default_factory=Distinct)
+
+    def add(self, other: IPAddress, time_s: float) -> None:
+        self.packets += 1
+        if time_s:
+            self.first_s = min(self.first_s or time_s, time_s)
+            self.last_s = max(self.last_s, time_s)
+        self.others.add(int(other))
 
 
 class BackscatterTable:
-    """All hosts that answer what nobody asked, in bounded memory."""
+    """All answers that nobody asked for, by who sent them and by who got them; bounded memory."""
 
     def __init__(self, most: int = _MOST_VICTIMS) -> None:
         self._most = most
-        self._victims: dict[tuple[IPAddress, int, str], _Victim] = {}
+        self._senders: dict[_Key, _Victim] = {}
+        self._receivers: dict[_Key, _Victim] = {}
 
     def add(
-        self, victim: IPAddress, port: int, kind: str, destination: IPAddress, time_s: float
+        self, sender: IPAddress, port: int, kind: str, destination: IPAddress, time_s: float
     ) -> None:
-        """Take a reply of `victim`'s `port`, or an error about it, into account."""
-        key = (victim, port, kind)
-        entry = self._victims.get(key)
-        if entry is None:
-            if len(self._victims) >= self._most:
-                self._forget_the_least()
-            entry = self._victims[key] = _Victim(time_s, time_s)
-        entry.packets += 1
-        if time_s:
-            entry.first_s = min(entry.first_s or time_s, time_s)
-            entry.last_s = max(entry.last_s, time_s)
-        entry.destinations.add(int(destination))
+        """Take a reply of `sender`'s `port`, or an error about it, into account."""
+        self._entry(self._senders, (sender, port, kind), time_s).add(destination, time_s)
+        self._entry(self._receivers, (destination, port, kind), time_s).add(sender, time_s)
 
     def finish(self) -> tuple[Backscatter, ...]:
-        """Every victim whose replies went to several destinations, the busiest first."""
+        """Every victim whose replies went to several, or who got those of many; the busiest first.
+
+        A packet may be part of both.
+        """
         found = [
-            Backscatter(
-                victim=victim,
-                port=port,
-                kind=kind,
-                packets=entry.packets,
-                destinations=len(entry.destinations),
-                attack=_is_attack(entry),
-                first_s=entry.first_s,
-                last_s=entry.last_s,
-            )
-            for (victim, port, kind), entry in self._victims.items()
-            if len(entry.destinations) >= _SEVERAL
+            *_found(self._senders, _SEVERAL, "backscatter"),
+            *_found(self._receivers, _MANY, "reflection"),
         ]
         return tuple(sorted(found, key=lambda b: (-b.packets, int(b.victim), b.port, b.kind)))
 
-    def _forget_the_least(self) -> None:
-        by_packets = sorted(self._victims.items(), key=lambda item: item[1].packets)
-        for key, _ in by_packets[: max(self._most // 2, 1)]:
-            del self._victims[key]
+    def _entry(self, entries: dict[_Key, _Victim], key: _Key, time_s: float) -> _Victim:
+        entry = entries.get(key)
+        if entry is None:
+            if len(entries) >= self._most:
+                _forget_the_least(entries)
+            entry = entries[key] = _Victim(time_s, time_s)
+        return entry
+
+
+def _found(entries: dict[_Key, _Victim], enough: int, form: str) -> Iterator[Backscatter]:
+    for (victim, port, kind), entry in entries.items():
+        others = len(entry.others)
+        if others < enough:
+            continue
+        scattered = form == "backscatter"
+        yield Backscatter(
+            victim=victim,
+            port=port,
+            kind=kind,
+            form=form,
+            packets=entry.packets,
+            senders=1 if scattered else others,
+            destinations=others if scattered else 1,
+            attack=_is_attack(entry),
+            first_s=entry.first_s,
+            last_s=entry.last_s,
+        )
+
+
+def _forget_the_least(entries: dict[_Key, _Victim]) -> None:
+    """Make room by half."""
+    by_packets = sorted(entries, key=lambda key: entries[key].packets)
+    for key in by_packets[: max(len(entries) // 2, 1)]:
+        del entries[key]
 
 
 def _is_attack(entry: _Victim) -> bool:

@@ -7,6 +7,7 @@ The states and the order of the tests are Zeek's (`TCPSessionAdapter.cc` and `co
 from __future__ import annotations
 
 from enum import IntEnum
+from functools import cache
 
 FIN, SYN, RST, ACK = 0x01, 0x02, 0x04, 0x10
 _SEQ = 1 << 32
@@ -45,7 +46,7 @@ class Side:
         self.size = 0
         self.said = b""
         self.top: int | None = None  # the next sequence number that is expected
-        self.seen: dict[str, int] = {}  # history letters, and the number of the last such segment
+        self.seen: tuple[tuple[str, int], ...] = ()  # history letters, with segment numbers
         self.first = 0  # which of the flow's packets was the first with payload; 0: none yet
 
     def become(self, state: End) -> None:
@@ -54,9 +55,11 @@ class Side:
 
     def notes(self, letter: str, number: int) -> bool:
         """Is this letter news? Each once, and those of control bits again with a new number."""
-        before = self.seen.get(letter)
-        self.seen[letter] = number
-        return before is None or (before != number and letter not in _ONCE)
+        entry = (letter, 0 if letter in _ONCE else number)
+        if entry in self.seen:
+            return False
+        self.seen += (entry,)
+        return True
 
     def count(self, seq: int, flags: int, payload_bytes: int) -> None:
         """Count payload by its sequence numbers: what is sent again counts once."""
@@ -138,14 +141,20 @@ def conn_state(client: Side, server: Side, letters: str) -> str:
 
     `letters` is the history so far, the client's in capitals.
     """
-    ours, theirs = client.state, server.state
+    sizeless = not client.size and not server.size
+    abandoned = client.state is _RESET and _reset_after_syn(letters)
+    return _word(client.state, server.state, sizeless, abandoned)
+
+
+@cache
+def _word(ours: End, theirs: End, sizeless: bool, abandoned: bool) -> str:
     asked, answered = ours not in _SILENT, theirs not in _SILENT
-    mute = ours is _RESET and not client.size and not server.size
+    rejected = ours in _SYNS or (ours is _RESET and sizeless)
     tests = (
-        (theirs is _RESET and (mute or ours in _SYNS), "REJ"),
+        (theirs is _RESET and rejected, "REJ"),
         (theirs is _RESET, "RSTR" if asked else "RSTRH"),
         (ours is _RESET and answered, "RSTO"),
-        (ours is _RESET, "RSTOS0" if _reset_after_syn(letters) else "OTH"),
+        (ours is _RESET, "RSTOS0" if abandoned else "OTH"),
         (ours is _CLOSED and theirs is _CLOSED, "SF"),
         (ours is _CLOSED, "S2" if answered else "SH"),
         (theirs is _CLOSED, "S3" if asked else "SHR"),

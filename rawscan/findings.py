@@ -12,6 +12,14 @@ from rawscan.model import Counts, IPAddress, Protocol, State, Verdict
 
 
 @dataclass(frozen=True, slots=True)
+class Notes:
+    """What Wireshark says of some frames: their protocols and its own remarks, each once."""
+
+    protocols: tuple[str, ...]
+    expert: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Spell:
     """A time in which a port gave one and the same answer; times are those of its probes.
 
@@ -40,6 +48,7 @@ class Finding:
     last_seen_s: float
     probe_frames: tuple[int, ...]
     history: tuple[Spell, ...] = ()
+    notes: Notes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +83,7 @@ class Session:
     last_s: float
     first_frame: int
     last_frame: int
+    notes: Notes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,15 +124,19 @@ class Contact:
 
 @dataclass(frozen=True, slots=True)
 class Backscatter:
-    """Replies from `port` of `victim` to probes that nobody was seen to send.
+    """Replies from a port to probes that nobody was seen to send.
 
-    `kind` is "syn-ack", "rst" or "icmp". `attack`: by Moore et al.'s measure, as corsaro has it.
+    `kind` is "syn-ack", "rst" or "icmp". `form` "backscatter": one `victim` is flooded in the name
+    of many, to whom its replies go. `form` "reflection": many are asked in the name of one
+    `victim`, to whom theirs go. `attack`: by Moore et al.'s measure, as corsaro has it.
     """
 
     victim: IPAddress
     port: int
     kind: str
+    form: str
     packets: int
+    senders: int
     destinations: int
     attack: bool
     first_s: float
@@ -162,7 +176,7 @@ class Analysis:
     `own`: rawscan recorded it, and not one packet is missing. `ports`: which were looked for.
     `undecoded` counts, by cause, the frames that could not be read, and the carriers (tunnels,
     later fragments) of packets that were not. `first_s` and `last_s` are None if no frame bears
-    a time.
+    a time. `dissect_error` says what kept tshark from looking at all matched frames.
     """
 
     path: str
@@ -182,3 +196,4 @@ class Analysis:
     own: bool
     ports: str = ""
     traffic: Traffic = field(default_factory=Traffic)
+    dissect_error: str | None = None

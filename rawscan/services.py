@@ -15,7 +15,7 @@ from rawscan.model import Protocol
 TCP, UDP = Protocol.TCP, Protocol.UDP
 MISPLACED, OLD, PRETENDING = "misplaced service", "very old system", "something pretending"
 
-_SHORTEST_ECHO_BYTES = 4
+_SHORTEST_ECHO_BYTES, _SHORTEST_TAIL_BYTES = 4, 2
 _ECHO_BYTES = 64
 _ECHO_PORT = 7
 
@@ -276,6 +276,8 @@ def recognise(
 
     `server_first` says that the server spoke before it was asked.
     """
+    if not from_client and not from_server:
+        return None
     if _echoes(from_client, from_server, server_first):
         return Guess("echo", "the server sends back what it was sent (RFC 862)", answered=True)
     rows = [row for row in SERVICES if row.protocol is protocol]
@@ -293,6 +295,8 @@ def _echoes(from_client: bytes, from_server: bytes, server_first: bool) -> bool:
     asked = from_client.strip()[:_ECHO_BYTES]
     if asked and asked == from_server.strip():
         return not server_first
+    if len(asked) >= _SHORTEST_TAIL_BYTES and from_server.strip().endswith(asked):
+        return True
     at = from_server.find(asked) if len(asked) >= _SHORTEST_ECHO_BYTES else -1
     return at > 0 or (at == 0 and not server_first)
 

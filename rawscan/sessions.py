@@ -45,7 +45,8 @@ class Flow:
     def __init__(self, packet: Packet, asked_to: bool, protocol: Protocol, time_s: float) -> None:
         body = packet.body
         assert isinstance(body, Tcp | Udp)
-        to_server = _goes_to_server(body, asked_to)
+        self.opening = int(body.flags or 0) if isinstance(body, Tcp) else 0
+        to_server = _goes_to_server(body, self.opening, asked_to)
         forward = (packet.source, packet.destination, body.sport, body.dport)
         backward = (packet.destination, packet.source, body.dport, body.sport)
         self.client, self.server, self.client_port, self.server_port = (
@@ -59,13 +60,14 @@ class Flow:
         self.first_frame = self.last_frame = 0
         self.packets = 0
         self.letters = ""
-        self.opening = int(body.flags or 0) if isinstance(body, Tcp) else 0
         self.syn_seq: int | None = None
         self.touched = False
 
     def add(self, packet: Packet, body: Tcp | Udp, time_s: float, frame_number: int) -> bool:
         """Take a packet of this flow into account; True if the client sent it."""
-        from_client = body.sport == self.client_port and packet.source == self.client
+        from_client = body.sport == self.client_port and (
+            body.dport != self.client_port or packet.source == self.client
+        )
         me, peer = self.client_side, self.server_side
         if not from_client:
             me, peer = peer, me
@@ -158,14 +160,14 @@ class Flow:
         )
 
 
-def _goes_to_server(body: Tcp | Udp, asked_to: bool) -> bool:
+def _goes_to_server(body: Tcp | Udp, flags: int, asked_to: bool) -> bool:
     """Does the first packet of a flow go to the server? `asked_to`: it goes to the asked port.
 
     A SYN goes there and a SYN+ACK comes from there. Of anything else, the asked port is the
     server's, unless the other one is a service's and the asked one answers to it.
     """
-    if isinstance(body, Tcp) and body.flags is not None and body.flags & SYN:
-        return not body.flags & ACK
+    if flags & SYN:
+        return not flags & ACK
     other, asked = (body.sport, body.dport) if asked_to else (body.dport, body.sport)
     if other in _SERVICE_PORTS and other != asked:
         return not asked_to
@@ -176,7 +178,7 @@ class SessionTable:
     """All flows of the asked ports."""
 
     def __init__(self, ports: PortSpec, most_open: int = _OPEN, most_kept: int = _KEPT) -> None:
-        self._ports = ports
+        self._tcp, self._udp = frozenset(ports.tcp), frozenset(ports.udp)
         self._most_open, self._most_kept = most_open, most_kept
         self._flows: dict[Key, Flow] = {}
         self._talking: list[Session] = []
@@ -190,9 +192,9 @@ class SessionTable:
         """
         body = packet.body
         if isinstance(body, Tcp):
-            protocol, ports = Protocol.TCP, self._ports.tcp
+            protocol, ports = Protocol.TCP, self._tcp
         elif isinstance(body, Udp):
-            protocol, ports = Protocol.UDP, self._ports.udp
+            protocol, ports = Protocol.UDP, self._udp
         else:
             return None
         asked_to = body.dport in ports

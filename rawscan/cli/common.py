@@ -34,7 +34,7 @@ output_option = click.option(
     multiple=True,
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Write results to FILE; its ending tells the format: .jsonl .json .csv .txt."
+    help="Write results to FILE; its ending tells the format: .jsonl .json .csv .parquet .txt."
     " May be given several times.",
 )
 json_option = click.option(

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol, TextIO
 
 from rawscan.errors import UsageError
+from rawscan.output.frames import KINDS, Parquet, check_polars, flat
 from rawscan.output.records import Record, to_line
 from rawscan.output.table import Rows, plain_table
 
@@ -65,21 +66,18 @@ class JsonArray:
 
 
 class Csv:
-    """The `port` records as RFC 4180 CSV; hints are joined by `; `. Other records are left out."""
+    """The records of one kind as RFC 4180 CSV; lists are joined by `; `. Others are left out."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, kind: str = "port") -> None:
         self._stream = stream
+        self._kind = kind
         self._writer: csv.DictWriter[str] | None = None
 
     def write(self, record: Record) -> None:
-        """Append a row if it is a `port` record."""
-        if record["type"] != "port":
+        """Append a row if it is a record of the kind."""
+        if record["type"] != self._kind:
             return
-        row = {
-            key: "; ".join(map(str, value)) if isinstance(value, list) else value
-            for key, value in record.items()
-            if key != "type"
-        }
+        row = flat(record)
         if self._writer is None:
             self._writer = csv.DictWriter(self._stream, row, lineterminator="\r\n")
             self._writer.writeheader()
@@ -113,7 +111,11 @@ FORMATS: dict[str, Callable[[TextIO], Sink]] = {
     ".json": JsonArray,
     ".csv": Csv,
     ".txt": Text,
+    ".parquet": Parquet,
 }
+
+_TABLES: dict[str, Callable[[TextIO, str], Sink]] = {".csv": Csv, ".parquet": Parquet}
+"""The formats that hold one kind of record: `port`, unless the name says `x.session.csv`."""
 
 
 class _File:
@@ -138,6 +140,8 @@ def check_output(path: Path) -> None:
             f"-o {path}: the ending tells the format, and {path.suffix or 'none'!r} is not one of "
             f"{' '.join(FORMATS)}"
         )
+    if path.suffix.lower() == ".parquet":
+        check_polars(f"-o {path}")
     why = errno.EISDIR if path.is_dir() else 0 if path.parent.is_dir() else errno.ENOENT
     if why or not os.access(path if path.exists() else path.parent, os.W_OK):
         reason = os.strerror(why or errno.EACCES)
@@ -184,4 +188,12 @@ def open_output(path: Path) -> Sink:
         stream = path.open("w", encoding="utf-8", newline="")
     except OSError as error:
         raise UsageError(f"-o {path}: cannot be written: {error.strerror}") from error
-    return _File(stream, FORMATS[path.suffix.lower()](stream))
+    return _File(stream, _sink(path, stream))
+
+
+def _sink(path: Path, stream: TextIO) -> Sink:
+    """The format of a name's ending, for the kind of record that the name may say before it."""
+    ending, kind = path.suffix.lower(), Path(path.stem).suffix.lower()[1:]
+    if ending in _TABLES and kind in KINDS:
+        return _TABLES[ending](stream, kind)
+    return FORMATS[ending](stream)

@@ -116,19 +116,25 @@ def port_table(rows: Rows, console: Console) -> None:
     if rows.hidden:
         console.print(f"Not shown: {rows.hidden}; -o FILE.jsonl holds them all", highlight=False)
     for row in records:
+        where = f"{row['target']} {row['port']}/{row['protocol']}"
         if row["hints"]:
-            where = f"{row['target']} {row['port']}/{row['protocol']}"
             console.print(f"  hint: {where}: {', '.join(row['hints'])}", highlight=False)
+        if len(row.get("history", ())) > 1:
+            console.print(f"  history: {where}: {row['history_text']}", highlight=False)
 
 
 def plain_table(rows: Rows, stream: TextIO) -> None:
     """The same for a file or a pipe: no colours, no folding."""
+    port_table(rows, plain_console(stream))
+
+
+def plain_console(stream: TextIO) -> Console:
+    """A console for what is no terminal."""
     from rich.console import Console
 
-    console = Console(
+    return Console(
         file=stream, width=_PLAIN_WIDTH, emoji=False, color_system=None, force_terminal=False
     )
-    port_table(rows, console)
 
 
 def _columns(table: Table, width: int, sources: bool) -> None:
