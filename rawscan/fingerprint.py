@@ -34,9 +34,9 @@ class Mark:
     """One row.
 
     `key` of a TCP probe is None if the probe does not bear the mark; else it is a number that is
-    the same in all probes of one run. Where that number is the whole mark, `varied` asks that the
-    sequence numbers differ, since what never changes always fits. `what` says what was found, in
-    the words of the header's fields, `source` who says that it is this tool's.
+    the same in all probes of one run. Where that number is the whole mark, `varied` asks for
+    several ports or hosts: of one, counters that run side by side fit as well. `what` says what was
+    found, in the words of the header's fields, `source` who says that it is this tool's.
     """
 
     tool: str
@@ -166,7 +166,7 @@ def recognise(probes: Iterable[Packet]) -> tuple[str, str] | None:
     for mark in MARKS:
         keys = Counter(key for pair in distinct.values() if (key := mark.key(*pair)) is not None)
         hits = max(keys.values(), default=0)
-        varied = not mark.varied or len({tcp.seq for _, tcp in distinct.values()}) >= SEVERAL
+        varied = not mark.varied or len({key[:2] for key in distinct}) >= SEVERAL
         if hits >= SEVERAL and hits >= _USUAL_SHARE * len(distinct) and varied:
             return mark.tool, f"{hits} of {len(distinct)} probes: {mark.what} ({mark.source})"
     return None

@@ -178,7 +178,7 @@ def with_common_histories(findings: Sequence[Finding]) -> list[Finding]:
 def in_words(spells: Sequence[Spell]) -> str:
     """`closed until 2019-03-02, then filtered (admin-prohibited from 10.0.0.1)`; times are UTC."""
     texts = []
-    for spell, after in zip(spells, [*spells[1:], None], strict=True):
+    for spell, after in zip(spells, [*spells[1:], None], strict=False):
         text = spell.state.value + _because(spell)
         if after is not None:
             text += f" until {_moment(spell.until_s, after.since_s)}"

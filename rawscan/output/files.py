@@ -19,6 +19,7 @@ from rawscan.errors import UsageError
 from rawscan.output.frames import KINDS, Parquet, check_polars, flat
 from rawscan.output.records import Record, to_line
 from rawscan.output.table import Rows, plain_table
+from rawscan.output.traffictable import TrafficRows, plain_traffic
 
 
 class Sink(Protocol):
@@ -88,21 +89,24 @@ class Csv:
 
 
 class Text:
-    """The table that the terminal shows, without colours."""
+    """The tables that the terminal shows, without colours."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._rows = Rows()
+        self._traffic = TrafficRows()
 
     def write(self, record: Record) -> None:
-        """Keep a `port` record for the table."""
+        """Keep a record for the tables."""
         if record["type"] == "port":
             self._rows.add(record)
+        self._traffic.add(record)
 
     def close(self) -> None:
-        """Write the table."""
+        """Write the tables."""
         buffer = io.StringIO()
         plain_table(self._rows, buffer)
+        plain_traffic(self._traffic, buffer)
         self._stream.write(buffer.getvalue())
 
 

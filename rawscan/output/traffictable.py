@@ -27,7 +27,10 @@ _UNITS = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
 class TrafficRows:
-    """The records to be shown. Memory is bounded: `MAX_ROWS` of each type, and numbers."""
+    """The records to be shown. Memory is bounded: `MAX_ROWS` of each type, and numbers.
+
+    Captures that have nothing to do with the ports are not.
+    """
 
     def __init__(self) -> None:
         self._kept: defaultdict[str, list[Record]] = defaultdict(list)
@@ -37,7 +40,7 @@ class TrafficRows:
     def add(self, record: Record) -> None:
         """Take a record; those of other types are passed over."""
         kind = record["type"]
-        if kind not in _TABLES:
+        if kind not in _TABLES or (kind == "capture" and not record["matched"]):
             return
         if kind == "session" and record["conn_state"] in _MUTE and not record["payload_preview"]:
             self._mute[record["conn_state"]] += 1
