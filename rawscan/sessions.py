@@ -163,11 +163,14 @@ class Flow:
 def _goes_to_server(body: Tcp | Udp, flags: int, asked_to: bool) -> bool:
     """Does the first packet of a flow go to the server? `asked_to`: it goes to the asked port.
 
-    A SYN goes there and a SYN+ACK comes from there. Of anything else, the asked port is the
-    server's, unless the other one is a service's and the asked one answers to it.
+    A SYN goes there and a SYN+ACK comes from there. Of a datagram, or a segment from the middle of
+    a conversation, the asked port is the server's unless the other one is a service's: then it is
+    rather that one's client. A RST, or a segment without ACK, is no middle of anything.
     """
     if flags & SYN:
         return not flags & ACK
+    if isinstance(body, Tcp) and (flags & RST or not flags & ACK):
+        return asked_to
     other, asked = (body.sport, body.dport) if asked_to else (body.dport, body.sport)
     if other in _SERVICE_PORTS and other != asked:
         return not asked_to

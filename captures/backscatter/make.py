@@ -10,7 +10,7 @@ from scapy.layers.inet import IP, TCP
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
-from builder import Tape, Talk, datagram, error  # noqa: E402
+from builder import Talk, Tape, datagram, error  # noqa: E402
 
 VICTIM, CLOSED, GUARDED, REFLECTED = "192.0.2.1", "192.0.2.2", "192.0.2.3", "198.51.100.200"
 

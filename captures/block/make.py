@@ -10,7 +10,7 @@ from scapy.layers.inet import IP, TCP
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
-from builder import Tape, Talk  # noqa: E402
+from builder import Talk, Tape  # noqa: E402
 
 BLOCK, UPRIGHT, LEVEL, GUEST = "10.1.0.1", "10.1.0.2", "10.1.0.3", "10.1.0.4"
 HOSTS = [f"10.0.0.{number}" for number in range(1, 7)]

@@ -10,7 +10,7 @@ from typing import Any
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
-from builder import Tape, Talk, datagram  # noqa: E402
+from builder import Talk, Tape, datagram  # noqa: E402
 
 CLIENT = "10.0.0.1"
 MISPLACED, OLD, PRETENDING = "misplaced service", "very old system", "something pretending"
