@@ -137,8 +137,7 @@ def _sessions(rows: list[Record], console: Console) -> None:
     cells: list[list[object]] = []
     for row in rows:
         line = [
-            f"{_host(row['client'])}:{row['client_port']}",
-            f"{_host(row['server'])}:{row['server_port']}/{row['protocol']}",
+            *_ends(row).split(),
             row["conn_state"],
             _size(row["bytes_to_server"]),
             _size(row["bytes_to_client"]),
@@ -147,9 +146,20 @@ def _sessions(rows: list[Record], console: Console) -> None:
         said = _cut(row["payload_preview"], console.width - _BESIDE_SAID)
         cells.append(line + [_looks(row)] * wide + [said] * widest)
     _grid(console, headings, cells)
+    for row in rows:
+        if row.get("protocols"):
+            told = f"  Wireshark: {_ends(row)}: {' '.join(row['protocols'])}"
+            if row["expert"]:
+                told += f" ({'; '.join(row['expert'])})"
+            console.print(told, highlight=False, markup=False)
     reasons = {row["looks_why"]: row["looks_like"] for row in rows if row["looks_like"]}
     for why, looks in reasons.items():
         console.print(f"  {looks}: {why}", highlight=False, markup=False)
+
+
+def _ends(row: Record) -> str:
+    client = f"{_host(row['client'])}:{row['client_port']}"
+    return f"{client} {_host(row['server'])}:{row['server_port']}/{row['protocol']}"
 
 
 def _cut(text: str | None, width: int) -> str | None:
