@@ -79,14 +79,17 @@ class Flow:
             self.last_s = max(self.last_s, time_s)
         self.first_frame = self.first_frame or frame_number
         self.last_frame = frame_number
+        before = me.size
         if isinstance(body, Tcp):
             self._add_segment(me, peer, body, from_client)
         else:
             me.size += body.payload_bytes or 0
             self._note("D" if body.payload_bytes else "", 0, me, from_client)
-        if body.payload and len(me.said) < _SAID_BYTES:
+        if body.payload and me.size > before and len(me.said) < _SAID_BYTES:
             me.first = me.first or self.packets
-            me.said += body.payload[: _SAID_BYTES - len(me.said)]
+            # Of what is sent again, only what is new.
+            known = max((body.payload_bytes or 0) - (me.size - before), 0)
+            me.said += body.payload[known : known + _SAID_BYTES - len(me.said)]
         return from_client
 
     def _add_segment(self, me: Side, peer: Side, tcp: Tcp, from_client: bool) -> None:

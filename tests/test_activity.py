@@ -23,6 +23,17 @@ def test_steps() -> None:
     assert found.counts["rst"] == (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1)
 
 
+def test_an_earlier_frame_moves_the_start() -> None:
+    timeline = Timeline()
+    timeline.add("syn", T + 0.1003)
+    timeline.add("rst", T)
+    found = timeline.finish()
+    assert found is not None
+    assert abs(found.start_s - T) < 2 * found.step_s
+    assert [sum(counts) for counts in found.counts.values()] == [1, 1]
+    assert found.counts["syn"][-1] == found.counts["rst"][0] == 1
+
+
 @pytest.mark.parametrize("span_s", [0.2, 10.0, 86400.0, 3e8])
 @pytest.mark.parametrize("shuffled", [False, True])
 def test_any_span_fits(span_s: float, shuffled: bool) -> None:

@@ -56,6 +56,10 @@ def play(script: str) -> tuple[str, str]:
         (">S <RA", "REJ"),
         (">S <A <RA", "REJ"),
         (">SA <R", "REJ"),
+        # Some acknowledge a SYN before they answer it.
+        (">S <A <SA >A", "S1"),
+        # The middle of something, and then a beginning.
+        (">A >S", "S0"),
         # Simultaneous opening.
         (">S <S >SA <SA", "S1"),
         # The SYN itself was missed.

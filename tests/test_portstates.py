@@ -140,6 +140,14 @@ def test_retries_of_one_asking_are_no_change(tmp_path: Path) -> None:
     assert words(tape, tmp_path) == "closed"
 
 
+def test_another_answer_soon_after_is_a_change(tmp_path: Path) -> None:
+    tape = Tape()
+    reset(tape, 0, 0)
+    tape.reply(5.1, replies.syn_ack(tape.probe(5, number=1)))
+    text = "closed until 2023-11-14 22:13:20, then open"
+    assert words(tape, tmp_path) == text
+
+
 def test_silence_after_an_answer_is_a_change_if_it_is_sure_enough(tmp_path: Path) -> None:
     tape = Tape()
     reset(tape, 0, 0)

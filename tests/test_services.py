@@ -140,6 +140,9 @@ def test_an_echo_comes_after_what_it_repeats() -> None:
     greeting = b"RFB 003.008\n"
     assert looks(greeting, greeting, port=5901, first=True) is None
     assert looks(greeting, b"", port=561) == MISPLACED
+    banner = b"SSH-2.0-OpenSSH_9.2\r\n"
+    assert looks(banner + b"\0\0\x05", banner, first=True) == MISPLACED
+    assert looks(banner + b"\0\0\x05", banner, first=False) == PRETENDING
     # A word that is in the answer by chance, or nothing at all, is no echo.
     assert looks(b"all is OK here", b"OK", first=False) is None
     assert looks(b"\r\n", b"\r\n", first=False) is None

@@ -53,9 +53,15 @@ def test_both_directions_are_one_session() -> None:
 
 def test_what_was_said_is_put_together_and_cut() -> None:
     packets = [(float(n), seg(True, A, n * 100, b"x" * 100)) for n in range(9)]
+    packets.insert(1, (0.5, seg(True, A, 0, b"x" * 99 + b"y")))  # again, and none of it new
     (found,) = sessions(*packets)
     assert found.bytes_to_server == 900
     assert found.payload_preview == "> " + "x" * 64
+
+
+def test_of_what_is_sent_again_only_the_new_is_said() -> None:
+    (found,) = sessions((0, seg(True, A, 1, b"abc")), (1, seg(True, A, 2, b"bcd")))
+    assert (found.payload_preview, found.bytes_to_server) == ("> abcd", 4)
 
 
 def test_who_answers_is_the_server() -> None:

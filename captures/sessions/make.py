@@ -126,7 +126,15 @@ def oddities(tape: Tape) -> list[dict[str, Any]]:
     tape.at(talk.second + 0.3, lost)
     talk.second += 0.5
     talk.close()
-    expected.append(session("10.0.4.2", conn_state="SF", bytes_to_server=5, packets_to_server=6))
+    expected.append(
+        session(
+            "10.0.4.2",
+            conn_state="SF",
+            bytes_to_server=5,
+            packets_to_server=6,
+            payload_preview="> twice",
+        )
+    )
     talk = Talk(tape, ("10.0.4.3", 561), ("10.0.4.4", 80), 430)
     talk.open()
     talk.up("PA", b"GET / HTTP/1.0\r\n\r\n")

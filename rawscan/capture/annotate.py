@@ -116,5 +116,10 @@ def _notes(dissections: Iterable[Dissection]) -> Notes:
     expert: dict[str, None] = {}
     for dissection in dissections:
         protocols |= dict.fromkeys(layer.lower() for layer in dissection.layers)
-        expert |= dict.fromkeys(dissection.expert)
+        expert |= dict.fromkeys(map(_printable, dissection.expert))
     return Notes(tuple(protocols), tuple(expert))
+
+
+def _printable(text: str) -> str:
+    """Wireshark may quote what a packet says, and that is not to move anybody's cursor."""
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)

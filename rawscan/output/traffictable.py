@@ -151,7 +151,7 @@ def _sessions(rows: list[Record], console: Console) -> None:
             told = f"  Wireshark: {_ends(row)}: {' '.join(row['protocols'])}"
             if row["expert"]:
                 told += f" ({'; '.join(row['expert'])})"
-            console.print(told, highlight=False, markup=False)
+            console.print(told, highlight=False, markup=False, no_wrap=True, overflow="ellipsis")
     reasons = {row["looks_why"]: row["looks_like"] for row in rows if row["looks_like"]}
     for why, looks in reasons.items():
         console.print(f"  {looks}: {why}", highlight=False, markup=False)

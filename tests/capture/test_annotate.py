@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from rawscan.analysis import analyse
 from rawscan.capture import annotate
 from rawscan.capture.annotate import Annotator
+from rawscan.capture.dissect import Dissection
 from rawscan.findings import Analysis, Notes
 from rawscan.ports import parse_ports
 from tests.capture.test_dissect import tsharks
@@ -41,6 +43,22 @@ def test_protocols_and_remarks_of_each_session_are_its_own() -> None:
         "Connection reset (RST)",
     )
     assert any("retransmission" in text for text in notes(found, "10.0.4.2").expert)
+
+
+def test_a_later_session_of_the_same_ports_has_its_own_notes() -> None:
+    first, *_ = analyse(SESSIONS, P561).traffic.sessions
+    ends = {"source": first.client, "sport": first.client_port, "protocol": 6,
+            "destination": first.server, "dport": first.server_port}  # fmt: skip
+    found = {n: Dissection(n, (name,), **ends) for n, name in ((1, "tcp"), (99, "tls"))}
+    flows = annotate._by_flow(found)
+    for number, name in ((1, "tcp"), (99, "tls")):
+        session = replace(first, first_frame=number, last_frame=number)
+        assert annotate._with_session_notes(session, flows).notes == Notes((name,), ())
+
+
+def test_what_wireshark_quotes_cannot_move_the_cursor() -> None:
+    said = annotate._notes([Dissection(1, ("eth",), expert=("a\x1b[2J\nb\u009b", "plain"))])
+    assert said.expert == ("a\\x1b[2J\\x0ab\\x9b", "plain")
 
 
 @pytest.mark.peer
