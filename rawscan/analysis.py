@@ -46,7 +46,7 @@ from rawscan.model import (
     Udp,
 )
 from rawscan.ports import PortSpec, parse_ports
-from rawscan.portstates import history, spells, with_common_histories
+from rawscan.portstates import history, spells, spells_of_one, with_common_histories
 from rawscan.rules import rule_for, strength
 from rawscan.silence import FOREIGN, OWN, Patience, judge_silence
 from rawscan.traffic import TrafficObserver, contacts_of
@@ -328,7 +328,7 @@ def _finding(exchange: Exchange, watch: _Watch, loss: float, ttls: TtlBook) -> F
     if not watch.own:
         # The live scan saw no such thing, and a recording must say what it said.
         evidence += exchange.unseen
-    told = _history(exchange, evidence, watch, loss)
+    told = () if tries == 1 else _history(exchange, evidence, watch, loss)
     if not any(_has_verdict(exchange, e) for e in evidence):
         times_s = [probe.time_s for probe in exchange.probes]
         evidence.append(_silence(times_s, watch))
@@ -344,7 +344,7 @@ def _finding(exchange: Exchange, watch: _Watch, loss: float, ttls: TtlBook) -> F
         first_seen_s=min(probe.time_s for probe in exchange.probes),
         last_seen_s=last_s,
         probe_frames=tuple(probe.frame_number for probe in exchange.probes),
-        history=told,
+        history=told or spells_of_one(exchange, verdict),
     )
 
 

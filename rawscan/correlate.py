@@ -190,7 +190,9 @@ class Exchange:
     def unseen(self) -> list[Evidence]:
         """Answers that the asker hung up on, if none of that kind is in the capture."""
         seen = (ReplyKind.SYN_ACK, ReplyKind.SYN, ReplyKind.TCP_OTHER)
-        return [] if any(e.signal.kind in seen for e in self.evidence) else self.hung_up
+        if self.hung_up and any(e.signal.kind in seen for e in self.evidence):
+            return []
+        return self.hung_up
 
 
 @dataclass(frozen=True, slots=True)

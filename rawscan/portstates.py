@@ -29,6 +29,11 @@ _INCLUDES = {
 }
 
 
+def spells_of_one(exchange: Exchange, verdict: Verdict) -> tuple[Spell, ...]:
+    """The history of a port that was asked by one packet: it is the verdict's."""
+    return (_spell(exchange.probes, verdict),)
+
+
 def spells(
     exchange: Exchange,
     evidence: Sequence[Evidence],
@@ -158,6 +163,8 @@ def _merged(histories: Sequence[tuple[Spell, ...]]) -> tuple[Spell, ...] | None:
 def with_common_histories(findings: Sequence[Finding]) -> list[Finding]:
     """The same, where several asked one port each with the history that all of them saw."""
     findings = list(findings)
+    if len({int(finding.source) for finding in findings}) < 2:
+        return findings
     by_port: dict[Port, list[int]] = {}
     for index, finding in enumerate(findings):
         by_port.setdefault(finding.verdict.port, []).append(index)

@@ -91,25 +91,25 @@ def test_reasons_are_told_where_they_add_something() -> None:
     assert in_words([]) == ""
 
 
-def finding(*spells: Spell) -> Finding:
+def finding(*spells: Spell, source: IPAddress = B) -> Finding:
     verdict = Verdict(Port(A, 561, ProbeKind.SYN), CLOSED, "reset", "syn-rst", 1, 1.0, 0.0)
-    return Finding(verdict, B, 0, 0, (), spells)
+    return Finding(verdict, source, 0, 0, (), spells)
 
 
 def test_what_one_source_saw_after_the_other_is_one_history() -> None:
-    earlier, later = finding(spell(CLOSED, 1, 2)), finding(spell(FILTERED, 8, 9))
+    earlier, later = finding(spell(CLOSED, 1, 2)), finding(spell(FILTERED, 8, 9), source=A)
     for found in with_common_histories([later, earlier]):
         assert told(found.history) == [("closed", 1, 2), ("filtered", 8, 9)]
         assert found.verdict.hints == ()
 
 
 def test_who_is_treated_differently_at_the_same_time_has_a_history_of_his_own() -> None:
-    welcome, shut_out = finding(spell(OPEN, 1, 9)), finding(spell(FILTERED, 5, 6))
+    welcome, shut_out = finding(spell(OPEN, 1, 9)), finding(spell(FILTERED, 5, 6), source=A)
     one, other = with_common_histories([welcome, shut_out])
     assert (told(one.history), told(other.history)) == ([("open", 1, 9)], [("filtered", 5, 6)])
     assert one.verdict.hints == other.verdict.hints == ("differs-by-source",)
     # Who knows nothing contradicts nobody.
-    one, other = with_common_histories([welcome, finding(spell(UNKNOWN, 5, 6))])
+    one, other = with_common_histories([welcome, finding(spell(UNKNOWN, 5, 6), source=A)])
     assert told(one.history) == told(other.history) == [("open", 1, 9)]
 
 

@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -47,7 +48,7 @@ def test_protocols_and_remarks_of_each_session_are_its_own() -> None:
 
 def test_a_later_session_of_the_same_ports_has_its_own_notes() -> None:
     first, *_ = analyse(SESSIONS, P561).traffic.sessions
-    ends = {"source": first.client, "sport": first.client_port, "protocol": 6,
+    ends: dict[str, Any] = {"source": first.client, "sport": first.client_port, "protocol": 6,
             "destination": first.server, "dport": first.server_port}  # fmt: skip
     found = {n: Dissection(n, (name,), **ends) for n, name in ((1, "tcp"), (99, "tls"))}
     flows = annotate._by_flow(found)
