@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -100,7 +101,7 @@ def analyse(
             one_pass.keepers.append(lambda frame, _: keep(frame))
         if not dissect:
             return one_pass.run(stop)
-        with Annotator() as annotator:
+        with closing(Annotator()) as annotator:
             one_pass.keepers.append(annotator.keep)
             return annotator.annotate(one_pass.run(stop), stop)
 

@@ -21,6 +21,7 @@ _MOST_FRAMES = 32
 """So many frame numbers of a spell are kept."""
 _MOST_SPELLS = 64
 """A port that changes more often than this is not told of further."""
+_MOST_PORTS = 1 << 17
 _SURE = 0.95
 """Of fewer silent tries than make this, a change is not told: they may have been lost."""
 _INCLUDES = {
@@ -180,6 +181,34 @@ def with_common_histories(findings: Sequence[Finding]) -> list[Finding]:
             verdict = replace(verdict, hints=(*verdict.hints, "differs-by-source"))
             findings[index] = replace(findings[index], verdict=verdict)
     return findings
+
+
+class LongHistory:
+    """What ports were over several captures. Memory is bounded by the number of ports."""
+
+    def __init__(self, most_ports: int = _MOST_PORTS) -> None:
+        self._most_ports = most_ports
+        self._seen: dict[Port, list[tuple[Spell, ...]]] = {}
+
+    def add(self, findings: Iterable[Finding]) -> None:
+        """Take what one capture tells into account."""
+        for finding in findings:
+            port = finding.verdict.port
+            if port in self._seen or len(self._seen) < self._most_ports:
+                told = self._seen.setdefault(port, [])
+                if finding.history not in told:
+                    told.append(finding.history)
+
+    def changes(self) -> Iterator[tuple[Port, tuple[Spell, ...]]]:
+        """The ports that changed from one capture to another, each with its whole history.
+
+        Their spells have no frame numbers: each capture counts its own. A port of which captures
+        contradict each other at one and the same time is left out.
+        """
+        for port, histories in self._seen.items():
+            told = _merged(histories) if len(histories) > 1 else None
+            if told is not None and len(told) > 1:
+                yield port, tuple(replace(spell, frames=()) for spell in told)
 
 
 def in_words(spells: Sequence[Spell]) -> str:

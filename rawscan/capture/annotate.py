@@ -12,8 +12,6 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import TracebackType
-from typing import Self
 
 from rawscan.capture.dissect import Dissection, dissect
 from rawscan.capture.extract import FrameWriter
@@ -28,7 +26,10 @@ _Flow = tuple[int, frozenset[tuple[IPAddress, int]]]
 
 
 class Annotator:
-    """Keeps the matched frames of one capture, and has tshark look at them in the end."""
+    """Keeps the matched frames of one capture, and has tshark look at them in the end.
+
+    Close it (`contextlib.closing`): that removes the temporary capture.
+    """
 
     def __init__(self, most_frames: int = MOST_FRAMES) -> None:
         self._most_frames = most_frames
@@ -71,16 +72,7 @@ class Annotator:
             dissect_error=error,
         )
 
-    def __enter__(self) -> Self:
-        """For `with`: the temporary capture is gone at the end."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
         """Remove the temporary capture."""
         self._writer.close()
         self._folder.cleanup()

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import struct
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from rawscan import __version__
 from rawscan.capture.emit import block, option
@@ -23,7 +22,7 @@ _US_PER_S = 1_000_000
 
 
 class FrameWriter:
-    """Frames into one file, as they come. Use it as a context manager, or call `close`.
+    """Frames into one file, as they come. Close it (`contextlib.closing`).
 
     Raises `CaptureError` where the file cannot be written.
     """
@@ -69,16 +68,3 @@ class FrameWriter:
 
     def _failed(self, error: OSError) -> CaptureError:
         return CaptureError(f"{self.path}: cannot be written any further: {error.strerror}")
-
-    def __enter__(self) -> Self:
-        """For `with`: closes at the end."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close."""
-        self.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -26,8 +26,9 @@ from rawscan.cli.common import (
 )
 from rawscan.errors import INTERRUPTED, CaptureError, UsageError
 from rawscan.output.files import check_apart
-from rawscan.output.records import Record, analysis_records
+from rawscan.output.records import Record, analysis_records, history_record
 from rawscan.output.traffictable import TrafficRows, plain_traffic
+from rawscan.portstates import LongHistory
 
 if TYPE_CHECKING:
     from rawscan.findings import Analysis
@@ -84,6 +85,7 @@ def command(**options: Any) -> int:
             results = Results(options["outputs"], options["as_json"], named)
             try:
                 code = _read_all(sources, results, told, ports, how | {"keep": keep}, stop)
+                told.write_changes(results)
             finally:
                 results.close()
     results.print_table()
@@ -151,7 +153,7 @@ def _extracting(
         writer = FrameWriter(path)
     except CaptureError as error:
         raise UsageError(f"--extract {error}") from error
-    with writer:
+    with closing(writer):
         yield writer.write
     say(f"rawscan: {path}: {writer.frames} frames")
 
@@ -161,6 +163,7 @@ class _Told:
 
     def __init__(self) -> None:
         self._traffic = TrafficRows()
+        self._history = LongHistory()
         self._ports: dict[str, None] = {}
         self._matched = 0
         self._undecoded: Counter[str] = Counter()
@@ -168,6 +171,13 @@ class _Told:
     def write(self, record: Record) -> None:
         """Keep a record for the tables."""
         self._traffic.add(record)
+
+    def write_changes(self, results: Results) -> None:
+        """Write what changed from one capture to another, once all are read."""
+        for port, spells in self._history.changes():
+            record = history_record(port, spells)
+            results.write(record)
+            self.write(record)
 
     def print(self) -> None:
         """Print the tables of all but the ports."""
@@ -180,6 +190,7 @@ class _Told:
 
     def add(self, found: Analysis) -> None:
         """Take one more file into account."""
+        self._history.add(found.findings)
         self._ports[found.ports] = None
         self._matched += found.matched
         self._undecoded += found.undecoded

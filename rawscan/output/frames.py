@@ -17,7 +17,7 @@ from rawscan.output.records import Record, analysis_records
 if TYPE_CHECKING:
     from polars import DataFrame
 
-KINDS = ("port", "capture", "source", "session", "backscatter")
+KINDS = ("port", "capture", "source", "session", "backscatter", "history")
 _TIMES = frozenset({"time", "first", "last", "first_seen", "last_seen"})
 _ROWS_AT_ONCE = 1 << 16
 

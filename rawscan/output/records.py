@@ -7,7 +7,7 @@ UTC. Other programs read these: add fields, never rename or drop one.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime
 from math import floor
@@ -23,7 +23,7 @@ from rawscan.findings import (
     Source,
     Spell,
 )
-from rawscan.model import Verdict
+from rawscan.model import Port, Verdict
 from rawscan.portstates import in_words
 
 Record = dict[str, Any]
@@ -206,6 +206,19 @@ def backscatter_record(found: Backscatter, capture: str) -> Record:
         "senders": found.senders,
         "attack": found.attack,
         "capture": capture,
+    }
+
+
+def history_record(port: Port, spells: Sequence[Spell]) -> Record:
+    """The `history` record of a port that changed from one capture to another."""
+    return {
+        "type": "history",
+        "target": str(port.target),
+        "port": port.number,
+        "protocol": port.protocol.value,
+        "probe": port.kind.value,
+        "history": [spell_record(spell) for spell in spells],
+        "history_text": in_words(spells),
     }
 
 

@@ -180,11 +180,18 @@ def _backscatter(rows: list[Record], console: Console) -> None:
     _grid(console, headings, cells)
 
 
+def _histories(rows: list[Record], console: Console) -> None:
+    for row in rows:
+        text = f"{row['target']} {row['port']}/{row['protocol']}: {row['history_text']}"
+        console.print(text, highlight=False, markup=False)
+
+
 _TABLES = {
     "capture": ("Captures", _captures),
     "source": ("Sources", _sources),
     "session": ("Sessions", _sessions),
     "backscatter": ("Replies to nobody's probes", _backscatter),
+    "history": ("Changed from one capture to another", _histories),
 }
 
 

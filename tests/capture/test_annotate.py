@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -78,7 +79,7 @@ def test_a_port_has_the_notes_of_its_probes_and_replies() -> None:
 @needs_tshark
 def test_only_matched_frames_are_looked_at_and_not_too_many() -> None:
     path = CASES / "one-way" / "capture.pcap"
-    with Annotator(most_frames=3) as annotator:
+    with closing(Annotator(most_frames=3)) as annotator:
         found = analyse(path, P561)
         for number, frame in enumerate(frames_of(path), start=1):
             annotator.keep(frame, number)
@@ -115,7 +116,7 @@ def test_the_process_is_always_gone(
         with pytest.raises(RuntimeError):
             analyse(SESSIONS, P561, dissect=True)
     else:
-        with Annotator() as annotator:
+        with closing(Annotator()) as annotator:
             for number, frame in enumerate(frames_of(SESSIONS), start=1):
                 annotator.keep(frame, number)
             annotator.annotate(analyse(SESSIONS, P561), lambda: True)

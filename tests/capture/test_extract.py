@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,7 @@ def frames_of(path: Path) -> list[Frame]:
 
 
 def extracted(path: Path, out: Path) -> Analysis:
-    with FrameWriter(out) as writer:
+    with closing(FrameWriter(out)) as writer:
         found = analyse(path, P561, keep=writer.write)
         assert writer.frames == found.matched
     return found
@@ -40,7 +41,7 @@ def test_frames_come_back_as_they_were(tmp_path: Path) -> None:
         Frame(0.0, b"", 101, 0),  # no time, no bytes
         Frame(1_700_000_001.5, b"y" * 63, 1, 63),
     ]
-    with FrameWriter(tmp_path / "x.pcapng") as writer:
+    with closing(FrameWriter(tmp_path / "x.pcapng")) as writer:
         for frame in frames:
             writer.write(frame)
     assert frames_of(tmp_path / "x.pcapng") == frames

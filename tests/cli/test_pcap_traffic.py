@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from rawscan.wire import replies
 from tests.cli.test_pcap import pcap, records
 from tests.story import read_records
+from tests.tape import ROUTER, TARGET, Tape
 
 CASES = Path(__file__).parents[2] / "captures"
 RECORDS_PAGE = Path(__file__).parents[2] / "docs" / "records.md"
@@ -29,7 +31,7 @@ FIELDS = {
 def test_records_have_the_fields_of_the_design_and_are_described() -> None:
     page = RECORDS_PAGE.read_text()
     by_type = {record["type"]: record for record in records(*FILES)}
-    assert set(by_type) == {"capture", "port", "source", "session", "backscatter"}
+    assert set(by_type) == {"capture", "port", "source", "session", "backscatter", "history"}
     for kind, names in FIELDS.items():
         assert list(by_type[kind])[: len(names.split()) + 1] == ["type", *names.split()]
     for kind, record in by_type.items():
@@ -60,6 +62,23 @@ def test_patterns_take_captures_from_many_folders() -> None:
     read = records(str(CASES / "*" / "capture.pcap"))
     found = [r["path"] for r in read if r["type"] == "capture"]
     assert found == sorted(str(path) for path in CASES.glob("*/capture.pcap"))
+
+
+def test_a_change_from_one_capture_to_another(tmp_path: Path) -> None:
+    """Neither file knows of it; together they do."""
+    closed, opened = Tape(), Tape()
+    closed.reply(0.1, replies.rst(closed.probe(0)))
+    opened.reply(86400 * 9 + 0.1, replies.syn_ack(opened.probe(86400 * 9)))
+    closed.reply(1.1, replies.rst(closed.probe(1, target=ROUTER)))
+    opened.reply(86400 * 9 + 1.1, replies.rst(opened.probe(86400 * 9 + 1, target=ROUTER)))
+    late = str(opened.foreign(tmp_path / "a.pcap"))
+    early = str(closed.foreign(tmp_path / "b.pcap"))
+    (told,) = [r for r in records(late, early) if r["type"] == "history"]
+    assert (told["target"], told["port"], told["protocol"]) == (str(TARGET), 561, "tcp")
+    assert told["history_text"] == "closed until 2023-11-14, then open"
+    assert [(s["state"], s["frames"]) for s in told["history"]] == [("closed", []), ("open", [])]
+    assert "10.0.0.5 561/tcp: closed until 2023-11-14, then open" in pcap(early, late).stdout
+    assert [r for r in records(late, late) if r["type"] == "history"] == []
 
 
 def test_extract(tmp_path: Path) -> None:

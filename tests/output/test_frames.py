@@ -95,7 +95,7 @@ def test_flat() -> None:
 
 
 def test_an_unknown_kind_and_no_polars(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="port, capture, source, session, backscatter"):
+    with pytest.raises(UsageError, match="port, capture, source, session, backscatter, history"):
         dataframe(FOUND, "sessions")
     monkeypatch.setattr(frames, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"pip install 'rawscan\[parquet\]'"):
