@@ -166,6 +166,7 @@ class _Told:
         self._history = LongHistory()
         self._ports: dict[str, None] = {}
         self._matched = 0
+        self._clients = 0
         self._undecoded: Counter[str] = Counter()
 
     def write(self, record: Record) -> None:
@@ -193,6 +194,7 @@ class _Told:
         self._history.add(found.findings)
         self._ports[found.ports] = None
         self._matched += found.matched
+        self._clients += sum(s.port_role == "client" for s in found.traffic.sessions)
         self._undecoded += found.undecoded
 
     def why_nothing(self) -> str:
@@ -203,6 +205,8 @@ class _Told:
                 f"no SYN, UDP or ACK probe of {ports} was seen"
                 f" ({self._matched} frames have to do with them)"
             )
+            if self._clients:
+                text += f"; and it is only the client's own port in {self._clients} session(s)"
         else:
             text = f"nobody probed {ports} in what was read"
         if self._undecoded:

@@ -12,7 +12,7 @@ import pytest
 from rawscan.wire import replies
 from tests.cli.test_pcap import pcap, records
 from tests.story import read_records
-from tests.tape import ROUTER, TARGET, Tape
+from tests.tape import ROUTER, SCANNER, TARGET, Tape
 
 CASES = Path(__file__).parents[2] / "captures"
 RECORDS_PAGE = Path(__file__).parents[2] / "docs" / "records.md"
@@ -56,6 +56,23 @@ def test_a_capture_that_only_holds_backscatter_is_told_of() -> None:
     done = pcap(str(CASES / "backscatter" / "capture.pcap"), "-p", "U:561")
     assert "icmp" in done.stdout
     assert "no SYN, UDP or ACK probe of U:561 was seen" in done.stderr
+
+
+def test_a_port_that_is_only_a_clients_is_called_that(tmp_path: Path) -> None:
+    tape = Tape()
+    tape.frames.append((0.0, syn(561, 80), "out"))
+    tape.reply(0.1, replies.syn_ack(syn(561, 80)))
+    done = pcap(str(tape.foreign(tmp_path / "x.pcap")))
+    assert "561 is only the client's own port" in done.stdout
+    assert "it is only the client's own port in 1 session(s)" in done.stderr
+    (session,) = [r for r in records(str(tmp_path / "x.pcap")) if r["type"] == "session"]
+    assert (session["port_role"], session["client"]) == ("client", str(SCANNER))
+
+
+def syn(sport: int, dport: int) -> bytes:
+    packet = bytearray(Tape().probe(0))
+    packet[20:24] = sport.to_bytes(2, "big") + dport.to_bytes(2, "big")
+    return bytes(packet)
 
 
 def test_patterns_take_captures_from_many_folders() -> None:
