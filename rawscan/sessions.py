@@ -19,6 +19,7 @@ from rawscan.services import PRETENDING, appraise, preview, recognise
 
 Key = tuple[int, int, int, int, int]
 
+_TCP, _UDP = Protocol.TCP.number, Protocol.UDP.number
 _OPEN = 1 << 15
 _KEPT = 1 << 15
 """Flows that are followed at once, and sessions that are kept: of those with payload, and of those
@@ -258,9 +259,11 @@ class SessionTable:
 
 def key_of(source: IPAddress, sport: int, target: IPAddress, dport: int, protocol: Protocol) -> Key:
     """The same for both directions. Numbers, since addresses are slow to hash."""
-    one, other = (int(source), sport), (int(target), dport)
-    number = protocol.number + (source.version << 8)
-    return (*one, *other, number) if one < other else (*other, *one, number)
+    one, other = int(source), int(target)
+    number = (_TCP if protocol is Protocol.TCP else _UDP) + (source.version << 8)
+    if one < other or (one == other and sport < dport):
+        return one, sport, other, dport, number
+    return other, dport, one, sport, number
 
 
 def _compared(sessions: list[Session]) -> Iterator[Session]:

@@ -56,12 +56,12 @@ class SourceTable:
 
     def add(self, packet: Packet, port: int, time_s: float) -> None:
         """Take a probe to `port` into account."""
-        prober = self._probers.get(int(packet.source))
+        key = int(packet.source)
+        prober = self._probers.get(key)
         if prober is None:
             if len(self._probers) >= self._most:
                 self._forget_the_least()
-            prober = _Prober(packet.source, time_s, time_s)
-            self._probers[int(packet.source)] = prober
+            prober = self._probers[key] = _Prober(packet.source, time_s, time_s)
         prober.probes += 1
         if time_s:
             prober.first_s = min(prober.first_s or time_s, time_s)
@@ -73,7 +73,7 @@ class SourceTable:
 
     def finish(self, contacts: Mapping[IPAddress, Iterable[Contact]]) -> tuple[Source, ...]:
         """Every source, the busiest first. `contacts` of each are in the order of time."""
-        found = [_source(p, tuple(contacts.get(p.address, ()))) for p in self._probers.values()]
+        found = [_source(p, contacts.get(p.address, ())) for p in self._probers.values()]
         return tuple(sorted(found, key=lambda s: (-s.probes, s.first_s, int(s.address))))
 
     def _forget_the_least(self) -> None:
@@ -84,9 +84,11 @@ class SourceTable:
             self.left_out += 1
 
 
-def _source(prober: _Prober, contacts: tuple[Contact, ...]) -> Source:
+def _source(prober: _Prober, contacts: Iterable[Contact]) -> Source:
     tool, evidence = recognise(prober.examined) or (None, None)
-    known = [contact.answered for contact in contacts if contact.answered is not None]
+    judged = _Judge()
+    for contact in contacts:
+        judged.add(contact)
     duration_s = prober.last_s - prober.first_s
     return Source(
         address=prober.address,
@@ -96,10 +98,10 @@ def _source(prober: _Prober, contacts: tuple[Contact, ...]) -> Source:
         probes=prober.probes,
         targets=len(prober.targets),
         ports=len(prober.ports),
-        answered=sum(known),
-        failed=len(known) - sum(known),
-        walk=walk(_firsts(contacts)),
-        busy=is_busy(contacts),
+        answered=judged.answered,
+        failed=judged.failed,
+        walk=judged.walk.verdict,
+        busy=judged.counts.busy,
         first_s=prober.first_s,
         last_s=prober.last_s,
         rate_pps=(prober.probes - 1) / duration_s if duration_s > 0 else None,
@@ -113,48 +115,70 @@ def pattern_of(targets: int, ports: int) -> str:
     return "vertical" if ports > 1 else "single"
 
 
-def _firsts(contacts: Iterable[Contact]) -> Iterable[bool]:
-    """What became of the first contact with each target, where that is known."""
-    seen: set[IPAddress] = set()
-    for contact in contacts:
-        if contact.target not in seen:
-            seen.add(contact.target)
-            if contact.answered is not None:
-                yield contact.answered
+class _Judge:
+    """Looks at each contact of a source once, and keeps none of them."""
+
+    def __init__(self) -> None:
+        self.answered = 0
+        self.failed = 0
+        self.walk = Walk()
+        self.counts = PlainCounts()
+        self._met: set[IPAddress] = set()
+
+    def add(self, contact: Contact) -> None:
+        """Take the next contact, in the order of time, into account."""
+        self.answered += contact.answered is True
+        self.failed += contact.answered is False
+        self.counts.add(contact)
+        if self.walk.is_over or contact.target in self._met:
+            return
+        self._met.add(contact.target)
+        if contact.answered is not None:
+            self.walk.add(contact.answered)
 
 
-def walk(answered: Iterable[bool]) -> str | None:
-    """Threshold Random Walk over first contacts: "scanner", "benign" or, undecided, "pending".
+class Walk:
+    """Threshold Random Walk over the first contacts with hosts."""
 
-    None if there was nothing to walk on.
-    """
-    position, steps = 0.0, 0
-    for success in answered:
-        steps += 1
-        position += _STEP_SUCCESS if success else _STEP_FAILURE
-        if position >= _SCANNER:
-            return "scanner"
-        if position <= _BENIGN:
-            return "benign"
-    return "pending" if steps else None
+    def __init__(self) -> None:
+        self.verdict: str | None = None
+        self._position = 0.0
+
+    @property
+    def is_over(self) -> bool:
+        """Once decided, it is decided."""
+        return self.verdict in ("scanner", "benign")
+
+    def add(self, success: bool) -> None:
+        """One step; `verdict` is then "scanner", "benign" or, undecided, "pending"."""
+        if self.is_over:
+            return
+        self._position += _STEP_SUCCESS if success else _STEP_FAILURE
+        over = self._position >= _SCANNER, self._position <= _BENIGN
+        self.verdict = "scanner" if over[0] else "benign" if over[1] else "pending"
 
 
-def is_busy(contacts: Iterable[Contact]) -> bool:
-    """Plain counts: 25 hosts on one port, or 15 ports of one host, failed within five minutes."""
-    on_port: defaultdict[int, deque[tuple[float, object]]] = defaultdict(deque)
-    on_host: defaultdict[IPAddress, deque[tuple[float, object]]] = defaultdict(deque)
-    for contact in contacts:
-        if contact.answered is not False:
-            continue
-        hosts, ports = on_port[contact.port], on_host[contact.target]
+class PlainCounts:
+    """25 hosts on one port, or 15 ports of one host, failed within five minutes: then `busy`."""
+
+    def __init__(self) -> None:
+        self.busy = False
+        self._on_port: defaultdict[int, deque[tuple[float, object]]] = defaultdict(deque)
+        self._on_host: defaultdict[IPAddress, deque[tuple[float, object]]] = defaultdict(deque)
+
+    def add(self, contact: Contact) -> None:
+        """Take the next contact, in the order of time, into account."""
+        if self.busy or contact.answered is not False:
+            return
+        hosts, ports = self._on_port[contact.port], self._on_host[contact.target]
         hosts.append((contact.time_s, contact.target))
         ports.append((contact.time_s, contact.port))
         for recent in (hosts, ports):
             while recent[0][0] < contact.time_s - _WINDOW_S:
                 recent.popleft()
-        # Each is there once, but for a port that TCP and UDP share.
-        if len(hosts) >= _BUSY_TARGETS and len({host for _, host in hosts}) >= _BUSY_TARGETS:
-            return True
-        if len(ports) >= _BUSY_PORTS and len({port for _, port in ports}) >= _BUSY_PORTS:
-            return True
-    return False
+        self.busy = _reach(hosts, _BUSY_TARGETS) or _reach(ports, _BUSY_PORTS)
+
+
+def _reach(recent: deque[tuple[float, object]], enough: int) -> bool:
+    """Each is there once, but for a port that TCP and UDP share."""
+    return len(recent) >= enough and len({other for _, other in recent}) >= enough

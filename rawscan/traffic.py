@@ -5,7 +5,7 @@ Feeds each packet to the sessions, and by what its flow says to the sources or t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from rawscan.activity import Timeline
 from rawscan.backscatter import BackscatterTable
@@ -73,17 +73,18 @@ class TrafficObserver:
                     )
 
 
-def contacts_of(findings: Sequence[Finding]) -> dict[IPAddress, list[Contact]]:
+def contacts_of(findings: Sequence[Finding]) -> dict[IPAddress, Iterator[Contact]]:
     """What became of each source's first contact with each port, in the order of time."""
-    contacts: dict[IPAddress, list[Contact]] = {}
+    by_source: dict[IPAddress, list[Finding]] = {}
     for finding in sorted(findings, key=lambda f: f.first_seen_s):
-        verdict = finding.verdict
-        answered = None if verdict.state is State.UNKNOWN else verdict.state in _REACHED
-        port = verdict.port
-        contacts.setdefault(finding.source, []).append(
-            Contact(finding.first_seen_s, port.target, port.number, answered)
-        )
-    return contacts
+        by_source.setdefault(finding.source, []).append(finding)
+    return {source: map(_contact, theirs) for source, theirs in by_source.items()}
+
+
+def _contact(finding: Finding) -> Contact:
+    verdict = finding.verdict
+    answered = None if verdict.state is State.UNKNOWN else verdict.state in _REACHED
+    return Contact(finding.first_seen_s, verdict.port.target, verdict.port.number, answered)
 
 
 def _kind(body: object, to_port: bool) -> str:

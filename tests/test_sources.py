@@ -8,7 +8,7 @@ import pytest
 
 from rawscan.findings import Contact
 from rawscan.model import Flags, Packet, Tcp
-from rawscan.sources import SourceTable, is_busy, pattern_of, walk
+from rawscan.sources import PlainCounts, SourceTable, Walk, pattern_of
 
 
 @pytest.mark.parametrize(
@@ -36,11 +36,21 @@ def test_patterns(targets: int, ports: int, pattern: str) -> None:
     ],
 )
 def test_the_walk(outcomes: str, verdict: str | None) -> None:
-    assert walk(letter == "s" for letter in outcomes) == verdict
+    walk = Walk()
+    for letter in outcomes:
+        walk.add(letter == "s")
+    assert walk.verdict == verdict
 
 
 def contact(second: float, host: int, port: int = 561, answered: bool | None = False) -> Contact:
     return Contact(1.7e9 + second, ip_address(0x0A000000 + host), port, answered)
+
+
+def is_busy(contacts: list[Contact]) -> bool:
+    counts = PlainCounts()
+    for each in contacts:
+        counts.add(each)
+    return counts.busy
 
 
 def test_plain_counts() -> None:
