@@ -30,6 +30,8 @@ class End(IntEnum):
 _INACTIVE, _PARTIAL, _ESTABLISHED = End.INACTIVE, End.PARTIAL, End.ESTABLISHED
 _CLOSED, _RESET = End.CLOSED, End.RESET
 _ONCE = frozenset("ADIQ")
+_MOST_LETTERS = 32
+"""A flood of SYNs with new numbers between the same ports is not told of letter by letter."""
 _SYNS = (End.SYN_SENT, End.SYN_ACK_SENT)
 _SILENT = (End.INACTIVE, End.PARTIAL)
 
@@ -56,7 +58,7 @@ class Side:
     def notes(self, letter: str, number: int) -> bool:
         """Is this letter news? Each once, and those of control bits again with a new number."""
         entry = (letter, 0 if letter in _ONCE else number)
-        if entry in self.seen:
+        if len(self.seen) >= _MOST_LETTERS or entry in self.seen:
             return False
         self.seen += (entry,)
         return True

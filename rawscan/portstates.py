@@ -6,6 +6,7 @@ asking without a verdict ends nothing.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -42,23 +43,27 @@ def spells(
     silence: Callable[[float, float], Evidence],
     sureness: Callable[[int], float],
 ) -> Iterator[Spell]:
-    """What each asking of a port came to, in the order of its probes.
+    """What each asking of a port came to, in the order of time.
 
     `evidence` is all there is about the port. `silence` says what it means that nothing came for
     tries between two times, `sureness` how sure so many silent tries are. A silence that is not
     sure enough is left out, unless there is nothing else.
     """
     answered = {e.try_number for e in evidence if _has_verdict(exchange, e)}
+    by_try: defaultdict[int | None, list[Evidence]] = defaultdict(list)
+    for e in evidence:
+        by_try[e.try_number].append(e)
     judged = []
     for span in _askings(exchange.probes, answered, patience_s):
-        tries = exchange.probes[span.start : span.stop]
-        mine = [e for e in evidence if e.try_number in span]
+        tries = sorted(exchange.probes[span.start : span.stop], key=lambda probe: probe.time_s)
+        mine = [e for number in span for e in by_try.get(number, ())]
         if answered.isdisjoint(span):
             mine.append(silence(tries[0].time_s, tries[-1].time_s))
         verdict = judge(
             exchange.port, mine, tries=len(tries), confidence=1.0, time_s=tries[-1].time_s
         )
         judged.append((tries, verdict))
+    judged.sort(key=lambda pair: pair[0][0].time_s)  # files are merged out of order
     for _, group in groupby(judged, lambda pair: pair[1].claim):
         same = list(group)
         silent = all(_is_silent(verdict) for _, verdict in same)
@@ -78,7 +83,7 @@ def _askings(
     begin = 0
     for number in range(1, len(probes)):
         paused_s = probes[number].time_s - probes[number - 1].time_s
-        if number - 1 in answered or paused_s > patience_s:
+        if number - 1 in answered or abs(paused_s) > patience_s:
             yield range(begin, number)
             begin = number
     yield range(begin, len(probes))

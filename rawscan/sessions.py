@@ -30,7 +30,6 @@ _UDP_PAUSE_S = 60.0
 """After a pause like this a datagram begins a new flow (Zeek's udp_inactivity_timeout)."""
 _RETRY_S = 5.0
 """Within this a SYN with a new number is still the same attempt."""
-_MOST_LETTERS = 32
 _OVER = (End.CLOSED, End.RESET)
 
 
@@ -107,7 +106,7 @@ class Flow:
         advance(me, peer, flags, payload_bytes, from_client)
 
     def _note(self, letter: str, number: int, me: Side, from_client: bool) -> None:
-        if letter and me.notes(letter, number) and len(self.letters) < _MOST_LETTERS:
+        if letter and me.notes(letter, number):
             self.letters += letter if from_client else letter.lower()
 
     def is_over_before(self, body: Tcp | Udp, time_s: float) -> bool:

@@ -123,6 +123,10 @@ def test_history_letters() -> None:
     assert play(">SF <FR")[1] == "Qi"
 
 
+def test_a_flood_between_the_same_ports_is_not_told_letter_by_letter() -> None:
+    assert play(">S " * 5000)[1] == "S" * 32
+
+
 def test_bytes_by_sequence_numbers() -> None:
     side = Side()
     side.count(0xFFFF_FFFE, SYN, 0)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from ipaddress import ip_address
 from pathlib import Path
+from time import process_time
 
 import pytest
 
@@ -146,6 +147,25 @@ def test_another_answer_soon_after_is_a_change(tmp_path: Path) -> None:
     tape.reply(5.1, replies.syn_ack(tape.probe(5, number=1)))
     text = "closed until 2023-11-14 22:13:20, then open"
     assert words(tape, tmp_path) == text
+
+
+def test_files_that_were_merged_out_of_order(tmp_path: Path) -> None:
+    tape = Tape()
+    tape.reply(86400.1, replies.syn_ack(tape.probe(86400, number=1)))
+    reset(tape, 0, 0)
+    assert words(tape, tmp_path) == "closed until 2023-11-14, then open"
+
+
+def test_a_long_conversation_is_judged_in_time(tmp_path: Path) -> None:
+    """Ten thousand answered questions: each is looked at once, not once for each other."""
+    tape = Tape()
+    ask = Tape().probe(0, UDP)
+    answer = replies.datagram(ask, b"x")
+    for number in range(10_000):
+        tape.frames += [(number * 0.01, ask, "out"), (number * 0.01 + 0.001, answer, "in")]
+    started_s = process_time()
+    assert words(tape, tmp_path) == "open"
+    assert process_time() - started_s < 10  # squared, it would be minutes
 
 
 def test_silence_after_an_answer_is_a_change_if_it_is_sure_enough(tmp_path: Path) -> None:
