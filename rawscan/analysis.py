@@ -11,28 +11,31 @@ that the capture goes on long enough.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rawscan.capture.annotate import Annotator
+from rawscan.capture.find import sources
 from rawscan.capture.note import SectionNote
 from rawscan.capture.reader import CaptureReader, open_capture
 from rawscan.capture.source import NO_TIME_S
 from rawscan.correlate import CaptureCorrelator, Exchange, ask_of
 from rawscan.engine import LossModel
-from rawscan.errors import DecodeError, UsageError
+from rawscan.errors import CaptureError, DecodeError, UsageError
+from rawscan.findings import Analysis, Finding, Spell
 from rawscan.model import (
     DEFAULT_PORT,
-    Analysis,
     Counts,
     Evidence,
-    Finding,
     Flags,
+    Frame,
     Icmp,
     IPAddress,
     Other,
@@ -45,8 +48,10 @@ from rawscan.model import (
     Udp,
 )
 from rawscan.ports import PortSpec, parse_ports
+from rawscan.portstates import history, spells, spells_of_one, with_common_histories
 from rawscan.rules import rule_for, strength
 from rawscan.silence import FOREIGN, OWN, Patience, judge_silence
+from rawscan.traffic import TrafficObserver, contacts_of
 from rawscan.verdict import TtlBook, judge
 from rawscan.wire.decode import ICMP_ERRORS, decode_frame
 
@@ -74,6 +79,7 @@ class _Watch:
     both_ways: bool
     legible: bool
     least_tries: int = 1
+    own: bool = False
 
 
 def analyse(
@@ -82,18 +88,42 @@ def analyse(
     *,
     silence_wait_s: float | None = None,
     stop: Callable[[], bool] | None = None,
+    dissect: bool = False,
+    keep: Callable[[Frame], None] | None = None,
 ) -> Analysis:
     """Read one capture and judge every port of `ports` that was probed in it.
 
     Without `ports`, those that a recording of rawscan's says it asked, and else port 561.
     `silence_wait_s` is for how long a foreign capture must go on after the last probe for silence
     to be a verdict (default 20 s); reading ends early when `stop()` is true, even on a quiet pipe.
+    `dissect` has tshark look at the frames that have to do with the ports; `keep` is given each.
     Raises `CaptureError` if the file is no capture at all.
     """
     with open_capture(source, stop=stop) as reader:
         if ports is None:
             ports = _recorded_ports(reader.notes)
-        return _Pass(reader, ports, silence_wait_s).run(stop or (lambda: False))
+        stop = stop or (lambda: False)
+        one_pass = _Pass(reader, ports, silence_wait_s)
+        if keep is not None:
+            one_pass.keepers.append(lambda frame, _: keep(frame))
+        if not dissect:
+            return one_pass.run(stop)
+        with closing(Annotator()) as annotator:
+            one_pass.keepers.append(annotator.keep)
+            return annotator.annotate(one_pass.run(stop), stop)
+
+
+def analyse_all(
+    names: Iterable[str | Path], ports: PortSpec | None = None, **how: Any
+) -> Iterator[Analysis]:
+    """Analyse files, directories of captures and patterns such as `logs/*.pcap`, one by one.
+
+    `how` is what `analyse` takes beside. Raises `CaptureError` at the one that cannot be read.
+    """
+    for source in sources(list(map(str, names))):
+        if isinstance(source, CaptureError):
+            raise source
+        yield analyse(source, ports, **how)
 
 
 def _recorded_ports(notes: Sequence[SectionNote | None]) -> PortSpec:
@@ -116,6 +146,8 @@ class _Pass:
         # Our recordings are judged as the scan was. In others a router beyond the tap may have
         # changed what errors quote, and there is no scan whose verdicts could be forged.
         self._correlator = CaptureCorrelator(ports, strict=any(reader.notes))
+        self.keepers: list[Callable[[Frame, int], None]] = []
+        self._traffic = TrafficObserver(ports)
         self._counts = Counts()
         self._undecoded: Counter[str] = Counter()
         self._matched = 0
@@ -142,10 +174,15 @@ class _Pass:
             self._notice_hidden(packet)
             if len(frame.data) < frame.original_bytes and _says_too_little(packet, self._ports):
                 self._cut_off.add(packet.destination)
-            self._matched += _count(self._counts, packet, self._ports)
+            if _count(self._counts, packet, self._ports):
+                self._matched += 1
+                self._traffic.add(packet, frame.time_s, number)
+                for keep in self.keepers:
+                    keep(frame, number)
             self._correlator.add(packet, frame.time_s, number)
         self._stopped |= self._reader.stopped
         reader, own = self._reader, self._own_note()
+        findings = with_common_histories(list(self._findings(own)))
         return Analysis(
             path=reader.name,
             format=reader.format,
@@ -160,9 +197,10 @@ class _Pass:
             error_offset=None if reader.error is None else reader.error.offset,
             counts=self._counts,
             undecoded=self._undecoded,
-            findings=tuple(self._findings(own)),
+            findings=tuple(findings),
             own=own is not None,
             ports=str(self._ports),
+            traffic=self._traffic.finish(contacts_of(findings)),
         )
 
     def _note_time(self, time_s: float) -> None:
@@ -202,7 +240,7 @@ class _Pass:
         losses = _learn_losses(exchanges)
         ttls = TtlBook()
         # Answers of one host to another take one way: where one passed unseen, others may have.
-        missed = {(e.source, e.port.target) for e in exchanges if e.missed_an_answer}
+        missed = {(e.source, e.port.target) for e in exchanges if e.unseen}
         for exchange in exchanges:
             watch = self._watch(note, exchange.source)
             if note is None:
@@ -224,7 +262,7 @@ class _Pass:
         unsure_s = None if self._drops_are_told(note) else note.dropped_s
         # A scan that came to its end asked as often as it meant to.
         least = 1 if note.complete else note.least_tries or 1
-        return _Watch(until_s, self._drops_s, unsure_s, OWN, True, legible, least)
+        return _Watch(until_s, self._drops_s, unsure_s, OWN, True, legible, least, own=True)
 
     @cached_property
     def _drops_s(self) -> tuple[float, ...]:
@@ -317,11 +355,18 @@ def _has_verdict(exchange: Exchange, evidence: Evidence) -> bool:
 
 
 def _finding(exchange: Exchange, watch: _Watch, losses: LossModel, ttls: TtlBook) -> Finding:
-    evidence, sure, tries = list(exchange.evidence), 1.0, len(exchange.probes)
+    evidence, sure, tries = [*exchange.evidence], 1.0, len(exchange.probes)
+    if not watch.own:
+        # The live scan saw no such thing, and a recording must say what it said.
+        evidence += exchange.unseen
+    told = () if tries == 1 else _history(exchange, evidence, watch, losses)
     if not any(_has_verdict(exchange, e) for e in evidence):
-        evidence.append(_silence(exchange, watch))
+        times_s = [probe.time_s for probe in exchange.probes]
+        evidence.append(_silence(times_s, watch, tries))
         (sure,) = losses.confidence(_host(exchange), np.array([tries])).tolist()
-    last_s = max([p.time_s for p in exchange.probes] + [e.time_s for e in exchange.evidence])
+    last_s = max(
+        [p.time_s for p in exchange.probes] + [e.time_s for e in evidence if e.frame_number]
+    )
     verdict = judge(exchange.port, evidence, tries=tries, confidence=sure, time_s=last_s)
     hint = ttls.hint(verdict)
     return Finding(
@@ -330,6 +375,26 @@ def _finding(exchange: Exchange, watch: _Watch, losses: LossModel, ttls: TtlBook
         first_seen_s=min(probe.time_s for probe in exchange.probes),
         last_seen_s=last_s,
         probe_frames=tuple(probe.frame_number for probe in exchange.probes),
+        history=told or spells_of_one(exchange, verdict),
+    )
+
+
+def _history(
+    exchange: Exchange, evidence: Sequence[Evidence], watch: _Watch, losses: LossModel
+) -> tuple[Spell, ...]:
+    """What the port's state was over time, as this source saw it.
+
+    A port that has answered before is as likely to have changed as to be unlucky: no odds here.
+    """
+    (loss,) = losses.loss(_host(exchange)).tolist()
+    return history(
+        spells(
+            exchange,
+            evidence,
+            watch.patience.in_all_s,
+            lambda first_s, last_s: _silence((first_s, last_s), watch, len(exchange.probes)),
+            lambda tries: 1.0 - loss**tries,
+        )
     )
 
 
@@ -345,13 +410,13 @@ def _says_too_little(packet: Packet, ports: PortSpec) -> bool:
     return False
 
 
-def _silence(exchange: Exchange, watch: _Watch) -> Evidence:
-    times_s = [probe.time_s for probe in exchange.probes]
+def _silence(times_s: Sequence[float], watch: _Watch, tries: int) -> Evidence:
+    """What it means that nothing came for probes sent at these times, of so many in all."""
     if not watch.legible:
         kind = ReplyKind.SILENCE_SNAPLEN
     elif not watch.both_ways:
         kind = ReplyKind.SILENCE_ONE_WAY
-    elif NO_TIME_S in times_s or len(times_s) < watch.least_tries:
+    elif NO_TIME_S in times_s or tries < watch.least_tries:
         kind = ReplyKind.SILENCE_CUT_SHORT  # for all that is known
     else:
         span_s = min(times_s), max(times_s)

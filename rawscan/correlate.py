@@ -188,15 +188,15 @@ class Exchange:
     port: Port
     probes: list[SeenProbe] = field(default_factory=list)
     evidence: list[Evidence] = field(default_factory=list)
-    hung_up: bool = False
+    hung_up: list[Evidence] = field(default_factory=list)
 
     @property
-    def missed_an_answer(self) -> bool:
-        """Did the asker hang up on an answer that is not in the capture?"""
-        return self.hung_up and not any(
-            e.signal.kind in (ReplyKind.SYN_ACK, ReplyKind.SYN, ReplyKind.TCP_OTHER)
-            for e in self.evidence
-        )
+    def unseen(self) -> list[Evidence]:
+        """Answers that the asker hung up on, if none of that kind is in the capture."""
+        seen = (ReplyKind.SYN_ACK, ReplyKind.SYN, ReplyKind.TCP_OTHER)
+        if self.hung_up and any(e.signal.kind in seen for e in self.evidence):
+            return []
+        return self.hung_up
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,7 +256,7 @@ class CaptureCorrelator:
             self._keep_early(seen, answered, from_port)
             return False
         if ask.port in self._ports.of(ask.protocol):
-            self._notice_hanging_up(packet, ask)
+            self._notice_hanging_up(seen, ask)
             if self._add_probe(seen, ask):
                 return True
         self._keep_early(seen, answered, from_port)
@@ -318,18 +318,18 @@ class CaptureCorrelator:
     def _is_conversation(self, ask: Ask) -> bool:
         return any(exchange.port.kind is ProbeKind.SYN for exchange, _ in self._open.get(ask, ()))
 
-    def _notice_hanging_up(self, packet: Packet, ask: Ask) -> None:
+    def _notice_hanging_up(self, seen: _Seen, ask: Ask) -> None:
         """A SYN of no socket's is answered, and the asker's own kernel resets what it never began.
 
         Its RST takes the answer's acknowledgement for its own number (RFC 9293, section 3.5.2), and
         that is the SYN's plus one: so there was an answer, seen or not.
         """
-        match packet.body:
+        match seen.packet.body:
             case Tcp(flags=flags, seq=seq, window=0 | None) if flags and flags & Flags.RST:
-                for exchange, number in self._open.get(ask, ()):
+                for exchange, number in reversed(self._open.get(ask, ())):
                     probe = exchange.probes[number]
                     if exchange.port.kind is ProbeKind.SYN and seq == (probe.seq + 1) % _SEQ:
-                        exchange.hung_up = True
+                        _hang_up(exchange, number, seen)
                         return
 
     def _keep_early(self, seen: _Seen, answered: Ask, from_port: bool) -> None:
@@ -393,3 +393,12 @@ class CaptureCorrelator:
             if probe.time_s > time_s + _SWAPPED_S:
                 break  # the clock was set, so the order of the file counts
         return last
+
+
+def _hang_up(exchange: Exchange, number: int, seen: _Seen) -> None:
+    """Note that try `number` must have been answered; one such note a try is enough."""
+    if not exchange.hung_up or exchange.hung_up[-1].try_number != number:
+        signal, frame = Signal(ReplyKind.SYN_ACK_UNSEEN), seen.frame_number
+        exchange.hung_up.append(
+            Evidence(signal, None, False, seen.time_s, number, frame_number=frame)
+        )

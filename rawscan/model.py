@@ -67,7 +67,10 @@ class Flags(IntFlag):
 
 
 class ReplyKind(IntEnum):
-    """What came back. The ICMP kinds carry a type and a code beside them (`Signal`)."""
+    """What came back. The ICMP kinds carry a type and a code beside them (`Signal`).
+
+    `SYN_ACK_UNSEEN` came back by another way than past the tap: the asker's own RST tells of it.
+    """
 
     SILENCE = 0
     SILENCE_CUT_SHORT = 1
@@ -81,8 +84,9 @@ class ReplyKind(IntEnum):
     RST = 9
     TCP_OTHER = 10
     UDP = 11
-    ICMP = 12
-    ICMP6 = 13
+    SYN_ACK_UNSEEN = 12
+    ICMP = 13
+    ICMP6 = 14
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +108,10 @@ class Signal:
 
 @dataclass(frozen=True, slots=True)
 class Tcp:
-    """A TCP header, or as much of it as was captured or quoted: the rest is None."""
+    """A TCP header, or as much of it as was captured or quoted: the rest is None.
+
+    `options` are its option bytes as far as captured, `payload` the first bytes of what follows.
+    """
 
     sport: int
     dport: int
@@ -114,15 +121,21 @@ class Tcp:
     window: int | None = None
     options_bytes: int | None = None
     payload_bytes: int | None = None
+    options: bytes = b""
+    payload: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
 class Udp:
-    """A UDP header; `payload_bytes` is from its length field and None when that was cut off."""
+    """A UDP header; `payload_bytes` is from its length field and None when that was cut off.
+
+    `payload` is the first bytes of it.
+    """
 
     sport: int
     dport: int
     payload_bytes: int | None = None
+    payload: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,12 +161,17 @@ class Other:
 
 @dataclass(frozen=True, slots=True)
 class Packet:
-    """One decoded IP packet. `identification` is IPv4's field of that name, IPv6's flow label."""
+    """One decoded IP packet.
+
+    `identification` is IPv4's field of that name, or IPv6's flow label; `dont_fragment` is IPv4's
+    flag, None for IPv6.
+    """
 
     source: IPAddress
     destination: IPAddress
     ttl: int
     body: Tcp | Udp | Icmp | Other
+    dont_fragment: bool | None = None
     identification: int | None = None
 
 
@@ -257,47 +275,3 @@ class Counts:
     rst: int = 0
     icmp: Counter[str] = field(default_factory=Counter)
     icmp6: Counter[str] = field(default_factory=Counter)
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One port's verdict as the capture tells it, for one source of probes.
-
-    `first_seen_s` and `last_seen_s` are those of all its frames; `probe_frames` are numbered from
-    1, as the evidence's frames are.
-    """
-
-    verdict: Verdict
-    source: IPAddress
-    first_seen_s: float
-    last_seen_s: float
-    probe_frames: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Analysis:
-    """What one capture file holds. `error`, and `error_offset` in bytes, are set if it could not be
-    read to its end.
-
-    `own`: rawscan recorded it, and not one packet is missing. `ports`: which were looked for.
-    `undecoded` counts, by cause, the frames that could not be read, and the carriers (tunnels,
-    later fragments) of packets that were not. `first_s` and `last_s` are None if no frame bears
-    a time.
-    """
-
-    path: str
-    format: str
-    linktypes: tuple[int, ...]
-    packets: int
-    bytes: int
-    matched: int
-    first_s: float | None
-    last_s: float | None
-    truncated: bool
-    error: str | None
-    error_offset: int | None
-    counts: Counts
-    undecoded: Counter[str]
-    findings: tuple[Finding, ...]
-    own: bool
-    ports: str = ""

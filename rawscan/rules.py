@@ -23,6 +23,7 @@ class Rule:
     who must have sent the reply: True the target, False anybody else, None either. `state` is None
     where the reply gives no verdict and is only kept as a hint. `reason` is nmap's word where nmap
     has one of its own, `why` is one plain sentence, `rfc` and `section` say where that stands.
+    `inferred`: nobody saw the reply, but something that follows from it.
     """
 
     id: str
@@ -36,6 +37,7 @@ class Rule:
     from_target: bool | None = None
     type: int | None = None
     codes: tuple[int, ...] | None = None
+    inferred: bool = False
 
     @property
     def signal(self) -> str:
@@ -79,6 +81,12 @@ def _answers() -> Iterator[Rule]:
         "syn-rst", SYN, ReplyKind.RST, State.CLOSED, "reset",
         "No program listens: TCP rejects a SYN that matches no connection by a RST.",
         RFC_TCP, "3.5.2", from_target=True,
+    )  # fmt: skip
+    yield Rule(
+        "syn-hung-up", SYN, ReplyKind.SYN_ACK_UNSEEN, State.OPEN, "syn-ack-unseen",
+        "By inference: the capture holds no answer, but the asker's system then reset a connection"
+        " with the number that a SYN+ACK would have asked for, so one must have come another way.",
+        RFC_TCP, "3.5.2", inferred=True,
     )  # fmt: skip
     yield Rule(
         "ack-rst", ACK, ReplyKind.RST, State.UNFILTERED, "reset",
@@ -252,6 +260,9 @@ def _silences(probe: ProbeKind) -> Iterator[Rule]:
         )
 
 
+SURE_BY_INFERENCE = 0.9
+"""At most. A firewall that resets both ends in the asker's name looks the same from one side."""
+
 # What is worth more when replies contradict each other; nmap takes the first to arrive instead.
 _STRENGTH = (
     State.UNKNOWN,
@@ -268,10 +279,13 @@ def strength(rule: Rule | None) -> int:
     """Rank a row: open > closed > unfiltered > filtered > open|filtered > unknown; a hint is -1.
 
     Of equal states a reply outranks silence: it may come after silence was believed, and offline,
-    where it is in the file, there was no silence to believe.
+    where it is in the file, there was no silence to believe. What is inferred ranks after a reply
+    that was seen to say closed, and before all that is weaker than that.
     """
     if rule is None or rule.state is None:
         return -1
+    if rule.inferred:
+        return 2 * _STRENGTH.index(State.CLOSED)
     return 2 * _STRENGTH.index(rule.state) + (rule.reply > ReplyKind.SILENCE_SNAPLEN)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rawscan.model import Evidence, IPAddress, Port, ReplyKind, State, Verdict
-from rawscan.rules import rule_for, strength
+from rawscan.rules import SURE_BY_INFERENCE, rule_for, strength
 
 
 def judge(
@@ -27,18 +27,23 @@ def judge(
     best, rule = max(ranked, key=lambda pair: strength(pair[1]), default=(None, None))
     if best is None or rule is None or rule.state is None:
         raise ValueError(f"no evidence about {port} has a verdict")
+    if rule.state is State.UNKNOWN:
+        confidence = 0.0
+    elif rule.inferred:
+        confidence = min(confidence, SURE_BY_INFERENCE)
+    hints = ["inferred"] if rule.inferred else []
     return Verdict(
         port=port,
         state=rule.state,
         reason=rule.reason,
         rule=rule.id,
         tries=tries,
-        confidence=0.0 if rule.state is State.UNKNOWN else confidence,
+        confidence=confidence,
         time_s=time_s,
         reason_ip=best.responder,
         reason_ttl=best.ttl,
         rtt_s=best.rtt_s,
-        hints=tuple(_hints(port, evidence)),
+        hints=(*hints, *_hints(port, evidence)),
         evidence=tuple(evidence),
     )
 

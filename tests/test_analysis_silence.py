@@ -13,7 +13,8 @@ import pytest
 
 from rawscan.analysis import analyse
 from rawscan.capture.reader import open_capture
-from rawscan.model import Analysis, IPAddress
+from rawscan.findings import Analysis
+from rawscan.model import IPAddress
 from rawscan.ports import parse_ports
 from rawscan.wire import replies
 from tests.capture import forge
@@ -127,11 +128,28 @@ def test_who_hangs_up_had_an_answer_that_the_tap_missed(tmp_path: Path) -> None:
     tape.probe(0.2, UDP)
     tape.probe(0.3, target=third)
     assert said(foreign(tape, tmp_path)) == {
-        (str(TARGET), "syn"): ONE_WAY,
+        (str(TARGET), "syn"): "open syn-ack-unseen",
         (str(TARGET), "udp"): ONE_WAY,  # what comes from there takes the same way
         (str(third), "syn"): SILENT,
         (str(OTHER), "syn"): "closed reset",
     }
+
+
+def test_a_reset_that_was_seen_outranks_the_inference(tmp_path: Path) -> None:
+    """So does a firewall that resets both ends: the asker's RST may be forged like the target's."""
+    tape = with_proof()
+    packet = tape.probe(0)
+    tape.reply(0.05, replies.rst(packet))
+    tape.frames.append((0.1, hang_up(packet), "out"))
+    assert claim(foreign(tape, tmp_path)) == "closed reset"
+
+
+def test_a_recording_of_our_own_infers_nothing(tmp_path: Path) -> None:
+    """The live scan has no such evidence, and both must say the same."""
+    tape = Tape()
+    tape.frames.append((0.1, hang_up(tape.probe(0)), "out"))
+    found = analyse(tape.own(tmp_path / "own.pcapng", 30), P561)
+    assert said(found) == {(str(TARGET), "syn"): SILENT}
 
 
 def test_who_hangs_up_on_an_answer_that_was_seen_hides_nothing(tmp_path: Path) -> None:

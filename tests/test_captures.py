@@ -13,7 +13,7 @@ from rawscan.output.records import finding_record
 from rawscan.ports import parse_ports
 
 CASES = sorted(
-    path.parent for path in (Path(__file__).parents[1] / "captures").glob("*/expected.jsonl")
+    path.parent for path in (Path(__file__).parents[1] / "captures").glob("*/capture.pcapng")
 )
 
 

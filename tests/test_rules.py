@@ -100,6 +100,9 @@ def expected(probe: ProbeKind, from_target: bool) -> dict[Key, Meaning]:
         table |= {(kind, 0, 0): meaning for kind, meaning in ANSWERS[probe].items()}
     table |= {(kind, 0, 0): meaning for kind, meaning in SILENCES.items()}
     table[ReplyKind.SILENCE, 0, 0] = HONEST_SILENCE[probe]
+    # Nobody saw it, so it has no sender to ask for.
+    if probe is ProbeKind.SYN:
+        table[ReplyKind.SYN_ACK_UNSEEN, 0, 0] = (OPEN, "syn-ack-unseen")
     table |= {(ReplyKind.ICMP, 3, code): meaning for code, meaning in UNREACHABLE.items()}
     table |= {(ReplyKind.ICMP6, 1, code): meaning for code, meaning in UNREACHABLE6.items()}
     table |= {(ReplyKind.ICMP6, 4, code): meaning for code, meaning in PARAMETER6.items()}
@@ -139,7 +142,7 @@ def test_every_cell(probe: ProbeKind, from_target: bool) -> None:
         for type_ in range(256):
             for code in range(256):
                 check(kind, type_, code)
-    # Every cell was this table's, but for the 5 that are left over for more plain kinds.
+    # Every cell was this table's, but for the 4 that are left over for more plain kinds.
     first = min(walked)
     unused = set(range(first, first + 16 + 2 * 65536)) - walked
     assert unused == set(range(first + len(PLAIN), first + 16))
@@ -214,7 +217,7 @@ def test_strength_is_the_order_of_the_design() -> None:
     hint = BY_ID["syn-frag-needed"]
     assert hint.state is None
     assert strength(hint) == strength(None) < min(ranks)
-    for one, other in permutations(RULES, 2):
+    for one, other in permutations([rule for rule in RULES if not rule.inferred], 2):
         if one.state is other.state and _is_silence(one) is _is_silence(other):
             assert strength(one) == strength(other)
 
@@ -225,6 +228,13 @@ def test_a_reply_outranks_silence_of_the_same_state_only() -> None:
     assert silent.state is refused.state is FILTERED
     assert strength(BY_ID["ack-rst"]) > strength(refused) > strength(silent)
     assert strength(silent) > strength(BY_ID["udp-no-response"])
+
+
+def test_what_is_inferred_yields_to_a_reset_and_to_nothing_weaker() -> None:
+    inferred = [rule for rule in RULES if rule.inferred]
+    assert [(rule.id, rule.state) for rule in inferred] == [("syn-hung-up", OPEN)]
+    closed, unfiltered = BY_ID["syn-rst"], BY_ID["ack-rst"]
+    assert strength(closed) > strength(inferred[0]) > strength(unfiltered)
 
 
 def _is_silence(rule: Rule) -> bool:
@@ -287,6 +297,7 @@ def test_rows_by_state_and_by_word() -> None:
     assert {rule.id for rule in rules_for_state(OPEN)} == {
         "syn-syn-ack",
         "syn-split-handshake",
+        "syn-hung-up",
         "udp-response",
     }
     assert {rule.id for rule in rules_for_word("reset")} == {"syn-rst", "ack-rst"}

@@ -21,6 +21,7 @@ from types import TracebackType
 from typing import Final, Literal, Self
 
 from rawscan import __version__
+from rawscan.capture.emit import block, option
 from rawscan.capture.note import NOTE_BYTES, SectionNote, to_ns
 from rawscan.errors import CaptureError
 from rawscan.model import Frame
@@ -249,14 +250,14 @@ def _section_header(note: SectionNote) -> tuple[bytes, int]:
     """
     fields = struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1)
     options = (
-        _option(_OPT_COMMENT, note.to_bytes(NOTE_BYTES))
-        + _option(_SHB_USERAPPL, f"rawscan {note.version}".encode())
+        option(_OPT_COMMENT, note.to_bytes(NOTE_BYTES))
+        + option(_SHB_USERAPPL, f"rawscan {note.version}".encode())
         + _END_OF_OPTIONS
     )
-    return _block(0x0A0D0D0A, fields + options), 8 + len(fields) + 4
+    return block(0x0A0D0D0A, fields + options), 8 + len(fields) + 4
 
 
 def _interface_description(linktype: int, interface: str, snaplen: int) -> bytes:
     """Interface Description Block (section 4.2)."""
-    options = _option(_IF_NAME, interface.encode()) + _option(_IF_TSRESOL, _NANOSECONDS)
-    return _block(1, struct.pack("<HHI", linktype, 0, snaplen) + options + _END_OF_OPTIONS)
+    options = option(_IF_NAME, interface.encode()) + option(_IF_TSRESOL, _NANOSECONDS)
+    return block(1, struct.pack("<HHI", linktype, 0, snaplen) + options + _END_OF_OPTIONS)

@@ -16,13 +16,13 @@ import click
 
 from rawscan.output.files import (
     JsonLines,
-    Sink,
     check_apart,
     check_output,
     is_journal,
     open_output,
 )
 from rawscan.output.records import Record
+from rawscan.output.sink import Sink
 from rawscan.output.table import Rows, plain_table, port_table
 from rawscan.ports import PortSpec, builtin_service, parse_ports
 
@@ -44,7 +44,7 @@ output_option = click.option(
     multiple=True,
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Write results to FILE; its ending tells the format: .jsonl .json .csv .txt."
+    help="Write results to FILE; its ending tells the format: .jsonl .json .csv .parquet .txt."
     " May be given several times.",
 )
 json_option = click.option(

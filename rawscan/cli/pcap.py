@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
+from rawscan.capture.find import Source
+from rawscan.capture.find import sources as sources_of
 from rawscan.cli.common import (
     Finite,
     Results,
+    check_outputs,
     interruptible,
     json_option,
     output_option,
@@ -21,17 +24,16 @@ from rawscan.cli.common import (
     say,
     warn,
 )
-from rawscan.errors import INTERRUPTED, CaptureError
-from rawscan.output.records import capture_record, finding_record
+from rawscan.errors import INTERRUPTED, CaptureError, UsageError
+from rawscan.output.files import check_apart
+from rawscan.output.records import Record, analysis_records, history_record
+from rawscan.output.traffictable import TrafficRows, plain_traffic
+from rawscan.portstates import LongHistory
 
 if TYPE_CHECKING:
-    from rawscan.model import Analysis
+    from rawscan.findings import Analysis
+    from rawscan.model import Frame
     from rawscan.ports import PortSpec
-
-Source = Path | BinaryIO | CaptureError
-"""What is to be read, or what is wrong with it."""
-
-_ENDINGS = (".pcap", ".pcapng", ".cap", ".pcap.gz", ".pcapng.gz")
 
 
 @click.command("pcap", short_help="Read captures and reach the same verdicts by the same rules.")
@@ -52,23 +54,43 @@ _ENDINGS = (".pcap", ".pcapng", ".cap", ".pcap.gz", ".pcapng.gz")
     help="How long a capture must go on after a probe for silence to count (20);"
     " rawscan's own recordings say it themselves.",
 )
+@click.option(
+    "--dissect",
+    is_flag=True,
+    help="Let tshark look at the frames that have to do with the ports, and add what it says.",
+)
+@click.option(
+    "--extract",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write the frames that have to do with the ports into a pcapng file.",
+)
 def command(**options: Any) -> int:
     """Read captures (pcap, pcapng, gzip of them; - is standard input) and judge the ports.
+
+    Files, directories of them and patterns such as 'logs/*.pcap', in one run. Tells the state of
+    each port that was probed and how it changed, who probed it and with what, what was said in
+    sessions, and which replies nobody had asked for.
 
     Verdicts are those of a live scan, by the same rules. Silence is a verdict only where the
     capture could have held an answer, and `unknown` elsewhere.
     """
     ports = None if options["ports"] is None else read_ports(options["ports"])
     with interruptible() as stop:
-        sources = list(_sources(options["files"], stop))
+        sources = list(sources_of(options["files"], stop))
         named = [source for source in sources if not isinstance(source, CaptureError)]
-        results = Results(options["outputs"], options["as_json"], named)
         told = _Told()
-        try:
-            code = _read_all(sources, results, told, ports, options["silence_wait"], stop)
-        finally:
-            results.close()
+        how = {"silence_wait_s": options["silence_wait"], "dissect": options["dissect"]}
+        with _extracting(options["extract"], options["outputs"], named) as keep:
+            results = Results(options["outputs"], options["as_json"], named)
+            try:
+                code = _read_all(sources, results, told, ports, how | {"keep": keep}, stop)
+                told.write_changes(results)
+            finally:
+                results.close()
     results.print_table()
+    if not options["as_json"]:
+        told.print()
     if results.rows.counts:
         say(f"rawscan: {results.rows}")
     elif not options["as_json"] and not code:
@@ -81,7 +103,7 @@ def _read_all(
     results: Results,
     told: _Told,
     ports: PortSpec | None,
-    silence_wait_s: float | None,
+    how: dict[str, Any],
     stop: Callable[[], bool],
 ) -> int:
     """Read one source after the other, whatever is wrong with some; gives the exit code."""
@@ -95,7 +117,7 @@ def _read_all(
         try:
             if isinstance(source, CaptureError):
                 raise source
-            found = analyse(source, ports, silence_wait_s=silence_wait_s, stop=stop)
+            found = analyse(source, ports, stop=stop, **how)
         except StoppedError:
             break
         except CaptureError as error:
@@ -103,7 +125,9 @@ def _read_all(
             code = 1
             continue
         told.add(found)
-        _write(found, results)
+        _write(found, results, told)
+        if found.dissect_error:
+            warn(found.dissect_error)
         if found.error:
             warn(f"{found.error}; the results up to there stand")
             code = 1
@@ -113,18 +137,64 @@ def _read_all(
     return code
 
 
+@contextmanager
+def _extracting(
+    path: Path | None, outputs: Sequence[Path], inputs: Sequence[Path | BinaryIO]
+) -> Iterator[Callable[[Frame], None] | None]:
+    """What takes the matching frames, if they are wanted; nothing is opened if that is wrong."""
+    if path is None:
+        yield None
+        return
+    from rawscan.capture.extract import FrameWriter
+
+    check_outputs(outputs, inputs)
+    check_apart([*(("-o", output) for output in outputs), ("--extract", path)], inputs)
+    try:
+        writer = FrameWriter(path)
+    except CaptureError as error:
+        raise UsageError(f"--extract {error}") from error
+    with closing(writer):
+        yield writer.write
+    say(f"rawscan: {path}: {writer.frames} frames")
+
+
 class _Told:
-    """What was read, for when nobody probed anything in it."""
+    """What was read: the tables beside that of the ports, and why there may be nothing to show."""
 
     def __init__(self) -> None:
+        self._traffic = TrafficRows()
+        self._history = LongHistory()
         self._ports: dict[str, None] = {}
         self._matched = 0
+        self._clients = 0
         self._undecoded: Counter[str] = Counter()
+
+    def write(self, record: Record) -> None:
+        """Keep a record for the tables."""
+        self._traffic.add(record)
+
+    def write_changes(self, results: Results) -> None:
+        """Write what changed from one capture to another, once all are read."""
+        for port, spells in self._history.changes():
+            record = history_record(port, spells)
+            results.write(record)
+            self.write(record)
+
+    def print(self) -> None:
+        """Print the tables of all but the ports."""
+        if not sys.stdout.isatty():
+            plain_traffic(self._traffic, sys.stdout)
+            return
+        from rich.console import Console
+
+        self._traffic.print(Console(emoji=False))
 
     def add(self, found: Analysis) -> None:
         """Take one more file into account."""
+        self._history.add(found.findings)
         self._ports[found.ports] = None
         self._matched += found.matched
+        self._clients += sum(s.port_role == "client" for s in found.traffic.sessions)
         self._undecoded += found.undecoded
 
     def why_nothing(self) -> str:
@@ -135,6 +205,8 @@ class _Told:
                 f"no SYN, UDP or ACK probe of {ports} was seen"
                 f" ({self._matched} frames have to do with them)"
             )
+            if self._clients:
+                text += f"; and it is only the client's own port in {self._clients} session(s)"
         else:
             text = f"nobody probed {ports} in what was read"
         if self._undecoded:
@@ -143,43 +215,10 @@ class _Told:
         return f"{text}; --json shows what was counted"
 
 
-def _sources(names: Sequence[str], stop: Callable[[], bool]) -> Iterator[Source]:
-    """Files as named, the captures in directories by name, and standard input for `-`.
-
-    What is wrong with a directory comes in its place, as the error that it is.
-    """
-    for name in names:
-        path = Path(name)
-        if name == "-":
-            yield sys.stdin.buffer
-        elif path.is_dir():
-            yield from _captures_in(path, stop)
-        else:
-            yield path
-
-
-def _captures_in(directory: Path, stop: Callable[[], bool]) -> Iterator[Path | CaptureError]:
-    found: list[Path] = []
-    failures: list[OSError] = []
-    for folder, _, names in os.walk(directory, onerror=failures.append):
-        if stop():  # the tree may be a whole system's
-            return
-        for path in (Path(folder, name) for name in names if name.endswith(_ENDINGS)):
-            try:
-                found += [path] if path.is_file() else []
-            except OSError as error:
-                failures.append(error)
-    for failure in failures:
-        yield CaptureError(f"{failure.filename}: cannot be looked into: {failure.strerror}")
-    yield from sorted(found)
-    if not found and not failures:
-        yield CaptureError(f"{directory}: holds no file that ends in {' '.join(_ENDINGS)}")
-
-
-def _write(found: Analysis, results: Results) -> None:
-    results.write(capture_record(found))
-    for finding in found.findings:
-        results.write(finding_record(finding, found.path))
+def _write(found: Analysis, results: Results, told: _Told) -> None:
+    for record in analysis_records(found):
+        results.write(record)
+        told.write(record)
     say(
         f"rawscan: {found.path}: {found.packets} packets, {found.matched} of these ports, "
         f"{len(found.findings)} ports were probed" + (", recorded by rawscan" if found.own else "")

@@ -19,30 +19,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol, TextIO
 
 from rawscan.errors import UsageError
+from rawscan.output.frames import KINDS, Parquet, check_polars, flat
 from rawscan.output.journal import PageLines, open_locked
-from rawscan.output.records import Record, port_record, to_line
+from rawscan.output.records import Record, to_line
 from rawscan.output.replacing import Replacing, replaceable
+from rawscan.output.sink import Sink
 from rawscan.output.table import Rows, plain_table
+from rawscan.output.traffictable import TrafficRows, plain_traffic
 
 if TYPE_CHECKING:
     from rawscan.verdicts import Verdicts
-
-
-class Sink(Protocol):
-    """Takes records, in the order in which they become known."""
-
-    def write(self, record: Record) -> None:
-        """Take one record."""
-        ...
-
-    def write_ports(self, batch: Verdicts) -> None:
-        """Take many verdicts, which are as good as their `port` records."""
-        for verdict in batch:
-            self.write(port_record(verdict))
-
-    def close(self) -> None:
-        """Write what is still to be written."""
-        ...
 
 
 class LineStream(Protocol):
@@ -105,21 +91,18 @@ class JsonArray(Sink):
 
 
 class Csv(Sink):
-    """The `port` records as RFC 4180 CSV; hints are joined by `; `. Other records are left out."""
+    """The records of one kind as RFC 4180 CSV; lists are joined by `; `. Others are left out."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, kind: str = "port") -> None:
         self._stream = stream
+        self._kind = kind
         self._writer: csv.DictWriter[str] | None = None
 
     def write(self, record: Record) -> None:
-        """Append a row if it is a `port` record."""
-        if record["type"] != "port":
+        """Append a row if it is a record of the kind."""
+        if record["type"] != self._kind:
             return
-        row = {
-            key: "; ".join(map(str, value)) if isinstance(value, list) else value
-            for key, value in record.items()
-            if key != "type"
-        }
+        row = flat(record)
         if self._writer is None:
             self._writer = csv.DictWriter(self._stream, row, lineterminator="\r\n")
             self._writer.writeheader()
@@ -130,25 +113,28 @@ class Csv(Sink):
 
 
 class Text(Sink):
-    """The table that the terminal shows, without colours."""
+    """The tables that the terminal shows, without colours."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._rows = Rows()
+        self._traffic = TrafficRows()
 
     def write(self, record: Record) -> None:
-        """Keep a `port` record for the table."""
+        """Keep a record for the tables."""
         if record["type"] == "port":
             self._rows.add(record)
+        self._traffic.add(record)
 
     def write_ports(self, batch: Verdicts) -> None:
         """Keep what the table will show of them."""
         self._rows.add_ports(batch)
 
     def close(self) -> None:
-        """Write the table."""
+        """Write the tables."""
         buffer = io.StringIO()
         plain_table(self._rows, buffer)
+        plain_traffic(self._traffic, buffer)
         self._stream.write(buffer.getvalue())
 
 
@@ -160,7 +146,11 @@ FORMATS: dict[str, Callable[[TextIO], Sink]] = {
     ".json": JsonArray,
     ".csv": Csv,
     ".txt": Text,
+    ".parquet": Parquet,
 }
+
+_TABLES: dict[str, Callable[[TextIO, str], Sink]] = {".csv": Csv, ".parquet": Parquet}
+"""The formats that hold one kind of record: `port`, unless the name says `x.session.csv`."""
 
 
 class _Lines(Sink):
@@ -217,6 +207,8 @@ def check_output(path: Path) -> None:
             f"-o {path}: the ending tells the format, and {path.suffix or 'none'!r} is not one of "
             f"{' '.join(FORMATS)}"
         )
+    if path.suffix.lower() == ".parquet":
+        check_polars(f"-o {path}")
     why = errno.EISDIR if path.is_dir() else 0 if path.parent.is_dir() else errno.ENOENT
     if why or not os.access(path if path.exists() else path.parent, os.W_OK):
         reason = os.strerror(why or errno.EACCES)
@@ -267,11 +259,11 @@ def open_output(path: Path) -> Sink:
             return resume_journal(open_locked(path, os.O_CREAT))
         if ending != JOURNAL and replaceable(path):
             file = Replacing(path)
-            return _Whole(file, FORMATS[ending](file.stream))
+            return _Whole(file, _sink(path, file.stream))
         stream = path.open("w", encoding="utf-8", newline="")
     except OSError as error:
         raise UsageError(f"-o {path}: cannot be written: {error.strerror}") from error
-    return _Lines(stream, FORMATS[ending](stream))
+    return _Lines(stream, _sink(path, stream))
 
 
 def is_journal(path: Path) -> bool:
@@ -283,3 +275,11 @@ def resume_journal(descriptor: int, size_bytes: int = 0) -> Sink:
     """Go on with a journal after its first `size_bytes`; it is closed with the sink."""
     lines = PageLines(descriptor, size_bytes)
     return _Lines(lines, JsonLines(lines))
+
+
+def _sink(path: Path, stream: TextIO) -> Sink:
+    """The format of a name's ending, for the kind of record that the name may say before it."""
+    ending, kind = path.suffix.lower(), Path(path.stem).suffix.lower()[1:]
+    if ending in _TABLES and kind in KINDS:
+        return _TABLES[ending](stream, kind)
+    return FORMATS[ending](stream)

@@ -157,6 +157,15 @@ def plain_table(rows: Rows, stream: TextIO) -> None:
         stream.write(note + "\n")
 
 
+def plain_console(stream: TextIO) -> Console:
+    """A console for what is no terminal."""
+    from rich.console import Console
+
+    return Console(
+        file=stream, width=_PLAIN_WIDTH, emoji=False, color_system=None, force_terminal=False
+    )
+
+
 def _many_askers(records: Sequence[Record]) -> bool:
     """Is there more than one source of probes? One for each IP version is no news."""
     askers = {(ip_address(row["target"]).version, row.get("source")) for row in records}
@@ -168,10 +177,11 @@ def _notes(rows: Rows, records: Sequence[Record]) -> Iterator[str]:
     if rows.hidden:
         yield f"Not shown: {rows.hidden}; -o FILE.jsonl holds them all"
     for row in records:
+        where = f"{row['target']} {row['port']}/{row['protocol']}"
         if row["hints"]:
-            yield f"  hint: {row['target']} {row['port']}/{row['protocol']}: " + ", ".join(
-                row["hints"]
-            )
+            yield f"  hint: {where}: {', '.join(row['hints'])}"
+        if len(row.get("history", ())) > 1:
+            yield f"  history: {where}: {row['history_text']}"
 
 
 def _headings(width: int, sources: bool) -> list[str]:

@@ -17,6 +17,9 @@ from rawscan.wire.linklayer import ip_offset
 ICMP_ERRORS = frozenset({3, 4, 5, 11, 12})
 """ICMP types that quote the packet that provoked them (RFC 1122, section 3.2.2)."""
 
+PAYLOAD_BYTES = 256
+"""How much of a payload a record keeps: enough to know a protocol by, and to show."""
+
 _ICMP, _TCP, _UDP, _ICMP6 = 1, 6, 17, 58
 _HOP_BY_HOP, _ROUTING, _FRAGMENT, _AUTHENTICATION, _DESTINATION = 0, 43, 44, 51, 60
 _MOBILITY, _HIP, _SHIM6 = 135, 139, 140
@@ -56,7 +59,7 @@ def _ipv4(data: bytes, quotes: bool) -> Packet:
     size = (total if total >= header else len(data)) - header
     body = _transport(data[9], data[header : header + size], size, bool(fragment & 0x1FFF), quotes)
     source, destination = IPv4Address(data[12:16]), IPv4Address(data[16:20])
-    return Packet(source, destination, data[8], body, identification)
+    return Packet(source, destination, data[8], body, bool(fragment & 0x4000), identification)
 
 
 def _ipv6(data: bytes, quotes: bool) -> Packet:
@@ -66,9 +69,9 @@ def _ipv6(data: bytes, quotes: bool) -> Packet:
     end = 40 + payload if payload else len(data)  # 0: a jumbogram (RFC 2675) or offload
     start, protocol, later = _skip_extensions(data, protocol)
     body = _transport(protocol, data[start:end], max(end - start, 0), later, quotes)
-    flow_label = unpack_from("!I", data)[0] & 0xFFFFF
     source, destination = IPv6Address(data[8:24]), IPv6Address(data[24:40])
-    return Packet(source, destination, hop_limit, body, flow_label)
+    flow_label = unpack_from("!I", data)[0] & 0xF_FFFF
+    return Packet(source, destination, hop_limit, body, identification=flow_label)
 
 
 def _skip_extensions(data: bytes, protocol: int) -> tuple[int, int, bool]:
@@ -119,6 +122,8 @@ def _tcp(data: bytes, size: int) -> Tcp:
         window=unpack_from("!H", data, 14)[0] if have >= 16 else None,
         options_bytes=None if offset is None else max(offset - 20, 0),
         payload_bytes=None if offset is None else max(size - offset, 0),
+        options=data[20:offset] if offset else b"",
+        payload=data[offset : offset + PAYLOAD_BYTES] if offset else b"",
     )
 
 
@@ -127,7 +132,7 @@ def _udp(data: bytes) -> Udp:
         raise DecodeError("UDP header cut off before the ports")
     sport, dport = unpack_from("!HH", data)
     length = max(unpack_from("!H", data, 4)[0] - 8, 0) if len(data) >= 6 else None
-    return Udp(sport, dport, length)
+    return Udp(sport, dport, length, data[8 : 8 + min(length or 0, PAYLOAD_BYTES)])
 
 
 def _icmp(version: int, data: bytes, quotes: bool) -> Icmp:

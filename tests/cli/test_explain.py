@@ -54,7 +54,7 @@ def test_a_state_shows_the_rules_that_give_it(state: State) -> None:
         (["reset"], {"syn-rst", "ack-rst"}),
         (["--reply", "rst"], {"syn-rst", "ack-rst"}),
         (["--probe", "udp", "--reply", "icmp:3/3"], {"udp-port-unreach", "udp-port-unreach-other"}),
-        (["open", "--probe", "syn"], {"syn-syn-ack", "syn-split-handshake"}),
+        (["open", "--probe", "syn"], {"syn-syn-ack", "syn-split-handshake", "syn-hung-up"}),
     ],
     ids=" ".join,
 )

@@ -78,6 +78,15 @@ def records(*arguments: str) -> list[dict[str, Any]]:
     return read_records(done.stdout)
 
 
+def verdicts(*arguments: str) -> list[dict[str, Any]]:
+    """The same without what `tests/cli/test_pcap_traffic.py` is about."""
+    return of_ports(records(*arguments))
+
+
+def of_ports(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [record for record in found if record["type"] in ("capture", "port")]
+
+
 def tape() -> Tape:
     """A SYN that is reset after a lost try, and a datagram that nobody answers."""
     tape = Tape()
@@ -93,7 +102,7 @@ def capture(tmp_path: Path) -> Path:
 
 
 def test_json_has_every_field(capture: Path) -> None:
-    head, tcp, udp = records(str(capture))
+    head, tcp, udp = verdicts(str(capture))
     assert set(CAPTURE_FIELDS) <= set(head)
     assert next(iter(head)) == next(iter(tcp)) == "type"
     assert head | {
@@ -127,13 +136,13 @@ def test_json_has_every_field(capture: Path) -> None:
 def test_errors_about_the_port_are_counted(tmp_path: Path) -> None:
     tape = Tape()
     tape.reply(0.1, replies.icmp_error(tape.probe(0), 3, 13))
-    (head, port) = records(str(tape.foreign(tmp_path / "icmp.pcap")))
+    (head, port) = verdicts(str(tape.foreign(tmp_path / "icmp.pcap")))
     assert head["counts"]["icmp"] == {"3/13": 1}
     assert claim(port) == ("filtered", "admin-prohibited", str(TARGET))
 
 
 def test_silence_wait(capture: Path) -> None:
-    _, _, udp = records(str(capture), "--silence-wait", "0")
+    _, _, udp = verdicts(str(capture), "--silence-wait", "0")
     assert claim(udp) == ("open|filtered", "no-response", None)
     done = pcap(str(capture), "--silence-wait", "-1")
     assert done.returncode == 2
@@ -157,7 +166,7 @@ def test_a_file_cut_short_gives_what_it_holds(capture: Path) -> None:
     assert done.returncode == 1
     assert f"{capture}: cut short" in done.stderr
     assert "Traceback" not in done.stderr
-    head, tcp = read_records(done.stdout)
+    head, tcp = of_ports(read_records(done.stdout))
     assert (head["truncated"], head["packets"]) == (True, 3)
     assert "cut short" in head["error"]
     assert claim(tcp) == ("closed", "reset", str(TARGET))
@@ -172,7 +181,7 @@ def test_what_is_no_capture_does_not_stop_the_others(capture: Path, tmp_path: Pa
     assert len(errors) == 2
     assert f"{text}: is no capture" in errors[0]
     assert f"{missing}: cannot be opened: No such file" in errors[1]
-    assert [r["type"] for r in read_records(done.stdout)] == ["capture", "port", "port"]
+    assert [r["type"] for r in of_ports(read_records(done.stdout))] == ["capture", "port", "port"]
 
 
 def test_directories_are_read_by_name(tmp_path: Path) -> None:
@@ -193,7 +202,7 @@ def test_a_directory_without_captures_is_an_error(capture: Path, tmp_path: Path)
     assert done.returncode == 1
     assert f"{empty}: holds no file" in done.stderr
     # The files named beside it are read all the same.
-    assert [r["type"] for r in read_records(done.stdout)] == ["capture", "port", "port"]
+    assert [r["type"] for r in of_ports(read_records(done.stdout))] == ["capture", "port", "port"]
 
 
 def test_standard_input_is_a_file_too(capture: Path) -> None:
@@ -263,7 +272,7 @@ def test_an_interrupt_keeps_what_was_read(
         process.kill()
     assert process.returncode == 130
     assert b"interrupted: the rest of the captures was not read" in stderr
-    found = read_records(out.read_text())
+    found = of_ports(read_records(out.read_text()))
     assert [(r["type"], r.get("state")) for r in found] == [
         ("capture", None), ("port", "closed"), ("port", "unknown"),
     ]  # fmt: skip

@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from rawscan.cli.pcap import command
 from rawscan.wire import replies
 from tests.capture import forge
-from tests.cli.test_pcap import pcap, records, waits_for_more
+from tests.cli.test_pcap import of_ports, pcap, verdicts, waits_for_more
 from tests.lab.helpers import until
 from tests.story import RAWSCAN, claim, read_records
 from tests.tape import TARGET, UDP, Tape
@@ -66,7 +66,7 @@ def test_an_interrupt_ends_the_wait_for_a_quiet_pipe(
     code, stdout, stderr = interrupted(number, "-", "-o", str(out), stdin=quiet.reading)
     assert code == 130
     assert "cut short" not in stderr
-    head, port = read_records(out.read_text())
+    head, port = of_ports(read_records(out.read_text()))
     assert (head["truncated"], head["error"]) == (False, None)
     state = "unknown" if number is signal.SIGTERM else "closed"
     assert port["state"] == state
@@ -82,7 +82,7 @@ def test_an_interrupt_before_the_first_packet(
         os.write(quiet.writing, b"\x1f\x8b\x08\0")
     code, stdout, stderr = interrupted(2, capture, "-", capture, "--json", stdin=quiet.reading)
     assert code == 130
-    assert [record["type"] for record in read_records(stdout)] == ["capture", "port"]
+    assert [record["type"] for record in of_ports(read_records(stdout))] == ["capture", "port"]
     assert len(stderr.splitlines()) == 1
 
 
@@ -145,9 +145,9 @@ def test_an_unreadable_directory_does_not_stop_the_others(
 def test_a_recording_is_asked_for_its_own_ports(tmp_path: Path) -> None:
     own = answered().own(tmp_path / "own.pcapng", 9.0)
     own.write_bytes(own.read_bytes().replace(b'"ports":"561"', b'"ports":"562"'))
-    assert [r["type"] for r in records(str(own))] == ["capture"]
+    assert [r["type"] for r in verdicts(str(own))] == ["capture"]
     assert "nobody probed 562" in pcap(str(own)).stderr
-    assert [r["type"] for r in records(str(own), "-p", "561")] == ["capture", "port"]
+    assert [r["type"] for r in verdicts(str(own), "-p", "561")] == ["capture", "port"]
     both = pcap(str(own), str(Tape().foreign(tmp_path / "other.pcap"))).stderr
     assert "nobody probed 562 and 561" in both
 

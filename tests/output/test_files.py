@@ -16,8 +16,9 @@ import pytest
 
 from rawscan.errors import UsageError
 from rawscan.model import ProbeKind
-from rawscan.output.files import FORMATS, Csv, JsonArray, JsonLines, Sink, Text, open_output
+from rawscan.output.files import FORMATS, Csv, JsonArray, JsonLines, Text, open_output
 from rawscan.output.records import port_record
+from rawscan.output.sink import Sink
 from rawscan.rules import RULES
 from rawscan.verdicts import ITSELF, Verdicts
 from rawscan.wire.addresses import Addresses
@@ -84,7 +85,7 @@ def test_text_is_the_table() -> None:
     assert "\x1b" not in "".join(lines)
 
 
-@pytest.mark.parametrize("ending", FORMATS)
+@pytest.mark.parametrize("ending", [ending for ending in FORMATS if ending != ".parquet"])
 def test_the_ending_tells_the_format(ending: str, tmp_path: Path) -> None:
     for path in (tmp_path / f"x{ending}", tmp_path / f"X.Y{ending.upper()}"):
         sink = open_output(path)
@@ -149,7 +150,7 @@ def test_verdicts_in_columns_are_written_as_their_records(ending: str, tmp_path:
         apart.write(port_record(verdict))
     together.close()
     apart.close()
-    text = (tmp_path / f"a{ending}").read_text()
-    assert text == (tmp_path / f"b{ending}").read_text()
+    text = (tmp_path / f"a{ending}").read_bytes()
+    assert text == (tmp_path / f"b{ending}").read_bytes()
     assert "10.0.0.5" in text
     assert "10.0.0.6" in text

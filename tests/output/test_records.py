@@ -9,11 +9,10 @@ from ipaddress import ip_address
 
 import pytest
 
+from rawscan.findings import Analysis, Finding
 from rawscan.model import (
-    Analysis,
     Counts,
     Evidence,
-    Finding,
     Port,
     ProbeKind,
     ReplyKind,
@@ -103,6 +102,10 @@ def test_finding_record_adds_where_it_was_seen() -> None:
         "capture": "a.pcap",
         "frames": [7],  # silence has none
         "probe_frames": [3, 5],
+        "history": [],
+        "history_text": "",
+        "protocols": None,  # nobody asked tshark
+        "expert": None,
     }
 
 
@@ -134,6 +137,10 @@ def test_capture_record() -> None:
         },
         "undecoded": {"empty packet": 2},
         "own": False,
+        "conn_states": {},
+        "sources_left_out": 0,
+        "activity": None,
+        "dissect_error": None,
     }  # fmt: skip
     assert json.loads(to_line(record)) == record
 

@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 
-from rawscan.output.files import Sink, open_output
+from rawscan.output.files import open_output
 from rawscan.output.replacing import replaceable
+from rawscan.output.sink import Sink
 
 RECORD: dict[str, Any] = {"type": "port", "target": "10.0.0.5", "hints": []}
 

@@ -16,7 +16,8 @@ from rawscan.analysis import analyse
 from rawscan.capture.writer import PcapngWriter
 from rawscan.engine import Settings
 from rawscan.errors import CaptureError, LinkError, NeighbourError
-from rawscan.model import Analysis, Frame, IPAddress, Port, ProbeKind, State, Verdict
+from rawscan.findings import Analysis
+from rawscan.model import Frame, IPAddress, Port, ProbeKind, State, Verdict
 from rawscan.net.link import Batched, Link, RecordingLink
 from rawscan.ports import parse_ports
 from rawscan.rules import RULES, Rule

@@ -17,9 +17,10 @@ from rawscan.engine import Settings
 from rawscan.errors import UsageError
 from rawscan.model import Frame, IPAddress, ProbeKind
 from rawscan.net.link import Batched
-from rawscan.output.files import Sink, open_output, resume_journal
+from rawscan.output.files import open_output, resume_journal
 from rawscan.output.journal import open_locked, read_lines
 from rawscan.output.records import port_record, to_line
+from rawscan.output.sink import Sink
 from rawscan.permute import Shard
 from rawscan.ports import parse_ports
 from rawscan.scanner import Request, Scan, make_token

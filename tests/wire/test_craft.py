@@ -135,8 +135,8 @@ def test_our_own_decoder_reads_the_same(
     sport = TOKEN.source_port(source, probe.port, 3)
     seq = TOKEN.sequence(source, probe.port, 3)
     bodies: dict[ProbeKind, Tcp | Udp] = {
-        ProbeKind.UDP: Udp(sport, 561, 3),
-        ProbeKind.SYN: Tcp(sport, 561, seq, 0, Flags.SYN, WINDOW, 4, 0),
+        ProbeKind.UDP: Udp(sport, 561, 3, b"abc"),
+        ProbeKind.SYN: Tcp(sport, 561, seq, 0, Flags.SYN, WINDOW, 4, 0, bytes.fromhex("020405b4")),
         ProbeKind.ACK: Tcp(sport, 561, seq, seq, Flags.ACK, WINDOW, 0, 0),
     }
     assert packet.body == bodies[kind]

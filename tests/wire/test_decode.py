@@ -41,8 +41,10 @@ def test_nothing_beyond_the_packet_is_read(sample: Sample, garbage: bytes) -> No
 
 
 def differences(cut: Any, whole: Any, where: str = "") -> list[str]:
-    """Fields of `cut` that are neither None nor what they are in `whole`."""
+    """Fields of `cut` that are not None, nor as in `whole`, nor the first bytes of that."""
     if cut is None or cut == whole:
+        return []
+    if isinstance(cut, bytes) and whole.startswith(cut):
         return []
     if isinstance(cut, Packet | Tcp | Udp | Icmp) and type(cut) is type(whole):
         return [
@@ -139,7 +141,7 @@ def test_a_quote_of_exactly_eight_bytes() -> None:
     quote = quote[: (quote[0] & 0xF) * 4 + 8]
     packet = decode(ipv4(Raw(b"\x03\x0d" + b"\0" * 6 + quote), proto=1))
     source, target = map(ip_address, V4)
-    expected = Packet(source, target, 7, Tcp(40000, 561, seq=0xDEADBEEF), identification=1)
+    expected = Packet(source, target, 7, Tcp(40000, 561, seq=0xDEADBEEF), False, 1)
     assert packet.body == Icmp(4, 3, 13, expected)
 
 

@@ -93,7 +93,7 @@ def test_datagrams(payload: bytes, version: int) -> None:
     packet = decode(replies.datagram(asked, payload))
     addressed(packet, version)
     assert isinstance(question, Udp)
-    assert packet.body == Udp(561, question.sport, len(payload))
+    assert packet.body == Udp(561, question.sport, len(payload), payload)
 
 
 @versions
