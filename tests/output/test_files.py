@@ -152,5 +152,5 @@ def test_verdicts_in_columns_are_written_as_their_records(ending: str, tmp_path:
     apart.close()
     text = (tmp_path / f"a{ending}").read_bytes()
     assert text == (tmp_path / f"b{ending}").read_bytes()
-    assert "10.0.0.5" in text
-    assert "10.0.0.6" in text
+    assert b"10.0.0.5" in text
+    assert b"10.0.0.6" in text
