@@ -12,7 +12,7 @@ LAB_PACKAGES := nftables iproute2 util-linux
 TEST_TOOLS := $(LAB_TOOLS) nmap tshark tcpdump capinfos setpriv
 TEST_PACKAGES := $(LAB_PACKAGES) nmap tshark tcpdump wireshark-common
 
-.PHONY: help venv demo test check format lint types imports lab bench clean
+.PHONY: help venv demo test check format lint types imports lab captures bench clean
 
 help: ## Show the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -59,6 +59,10 @@ types: venv ## Check the types
 
 imports: venv ## Check that imports go down the floors only
 	$(BIN)/lint-imports
+
+captures: venv ## Make the curated captures again
+	@$(call have,$(LAB_TOOLS)) || $(call apt,$(LAB_PACKAGES))
+	for make in captures/*/make.py; do $(BIN)/python $$make || exit 1; done
 
 bench: venv ## Measure rawscan beside its peers, in namespaces of its own
 	@$(call have,$(TEST_TOOLS)) || $(call apt,$(TEST_PACKAGES))

@@ -21,6 +21,7 @@ from rawscan.cli.common import (
     say,
     warn,
 )
+from rawscan.cli.explaining import check_explain, explain_findings, explain_option
 from rawscan.errors import INTERRUPTED, CaptureError
 from rawscan.output.records import capture_record, finding_record
 
@@ -45,6 +46,7 @@ _ENDINGS = (".pcap", ".pcapng", ".cap", ".pcap.gz", ".pcapng.gz")
 )
 @output_option
 @json_option
+@explain_option
 @click.option(
     "--silence-wait",
     type=Finite(min=0),
@@ -58,6 +60,7 @@ def command(**options: Any) -> int:
     Verdicts are those of a live scan, by the same rules. Silence is a verdict only where the
     capture could have held an answer, and `unknown` elsewhere.
     """
+    check_explain(options)
     ports = None if options["ports"] is None else read_ports(options["ports"])
     with interruptible() as stop:
         sources = list(_sources(options["files"], stop))
@@ -69,6 +72,8 @@ def command(**options: Any) -> int:
         finally:
             results.close()
     results.print_table()
+    if options["explain"]:
+        told.explain()
     if results.rows.counts:
         say(f"rawscan: {results.rows}")
     elif not options["as_json"] and not code:
@@ -120,12 +125,23 @@ class _Told:
         self._ports: dict[str, None] = {}
         self._matched = 0
         self._undecoded: Counter[str] = Counter()
+        self._found: list[Analysis] = []
 
     def add(self, found: Analysis) -> None:
         """Take one more file into account."""
+        self._found.append(found)
         self._ports[found.ports] = None
         self._matched += found.matched
         self._undecoded += found.undecoded
+
+    def explain(self) -> None:
+        """Explain every verdict, file by file; what came through a pipe cannot be read again."""
+        for found in self._found:
+            path = Path(found.path)
+            if path.is_file():
+                explain_findings(path, found.findings)
+            else:
+                warn(f"{found.path}: cannot be read a second time, as --explain has to")
 
     def why_nothing(self) -> str:
         """Say that there was no probe, and what may be the reason."""

@@ -26,6 +26,7 @@ from rawscan.cli.common import (
     say,
     warn,
 )
+from rawscan.cli.explaining import check_explain, explain_option, explain_records
 from rawscan.errors import INTERRUPTED, LinkError, UsageError
 from rawscan.model import IPAddress, ProbeKind
 from rawscan.output.records import port_record, rfc3339
@@ -61,6 +62,7 @@ class Rate(click.ParamType[float]):
 @click.option("--ack", is_flag=True, help="ACK probes: which TCP ports are filtered at all?")
 @output_option
 @json_option
+@explain_option
 @click.option(
     "--write-pcap",
     type=click.Path(path_type=Path),
@@ -149,6 +151,7 @@ def command(**options: Any) -> int:
     from rawscan.net.routes import check_interface, check_source
     from rawscan.scanner import Request
 
+    check_explain(options)
     targets = _targets(options)
     kinds = _kinds(options)
     request = Request(
@@ -191,6 +194,8 @@ def _scan(request: Request, options: dict[str, Any]) -> int:
         finally:
             results.close()
     results.print_table()
+    if options["explain"]:
+        explain_records(results.rows.shown, options["write_pcap"])
     _say_summary(summary, results)
     for why, times in scan.counters.not_sent.most_common(3):
         warn(f"{why} ({times} probes not sent)")
