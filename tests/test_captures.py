@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from rawscan.analysis import analyse
-from rawscan.output.records import finding_record
 from rawscan.model import ReplyKind
+from rawscan.output.records import finding_record
 from rawscan.ports import parse_ports
 from rawscan.rules import RULES, Rule
 
@@ -78,14 +78,16 @@ def test_no_capture_is_left_over() -> None:
     assert all(len(path.read_bytes()) < 8192 for path in ROWS.glob("*.pcap*"))
 
 
-def test_the_cases_of_the_rules_come_out_the_same_again(tmp_path: Path) -> None:
+def test_the_cases_of_the_rules_come_out_the_same_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     spec = spec_from_file_location("make_rules", ROWS / "make.py")
     assert spec is not None
     assert spec.loader is not None
     made = module_from_spec(spec)
-    sys.modules["make_rules"] = made  # dataclasses look their module up
+    monkeypatch.setitem(sys.modules, "make_rules", made)  # dataclasses look their module up
     spec.loader.exec_module(made)
-    made.HERE = tmp_path
+    monkeypatch.setattr(made, "HERE", tmp_path)
     made.main()
     fresh = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     assert {p.name for p in ROWS.iterdir()} - {"make.py", "README.md", "__pycache__"} == set(fresh)

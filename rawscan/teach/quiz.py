@@ -6,6 +6,7 @@ grades it can ask them again.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2s
@@ -78,24 +79,27 @@ def _question(path: Path, case: Case) -> Question:
 
 
 def choose(questions: Sequence[Question], seed: str, count: int) -> list[Question]:
-    """`count` questions, or all that there are: as many different states and rules as can be.
+    """`count` questions, or all that there are, of as many different states and rules as can be.
 
-    The states take turns, and within a state the rules do; which come first, the seed decides.
+    No rule is asked about twice before all were once, and the states take turns; what comes first,
+    the seed decides.
     """
     order = list(questions)
     Random(seed).shuffle(order)
-    seen_rules: dict[str, int] = {}
-    ranked: dict[State, list[tuple[int, Question]]] = {}
+    turns: Counter[str] = Counter()
+    piles: dict[State, list[tuple[int, Question]]] = {}
     for question in order:
         rule = question.case.rule.id
-        turn = seen_rules[rule] = seen_rules.get(rule, 0) + 1
-        ranked.setdefault(question.answer, []).append((turn, question))
-    piles = [[q for _, q in sorted(pile, key=lambda each: each[0])] for pile in ranked.values()]
+        turns[rule] += 1
+        piles.setdefault(question.answer, []).append((turns[rule], question))
+    for pile in piles.values():
+        pile.sort(key=lambda each: each[0], reverse=True)  # the next one stands at the end
     chosen: list[Question] = []
-    while len(chosen) < count and any(piles):
-        for pile in piles:
-            if pile and len(chosen) < count:
-                chosen.append(pile.pop(0))
+    while len(chosen) < count and any(piles.values()):
+        turn = min(pile[-1][0] for pile in piles.values() if pile)
+        for pile in piles.values():
+            if pile and pile[-1][0] == turn and len(chosen) < count:
+                chosen.append(pile.pop()[1])
     Random(f"{seed} order").shuffle(chosen)
     return chosen
 

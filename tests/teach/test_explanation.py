@@ -190,7 +190,7 @@ def test_every_rule_can_be_explained(rule: Rule) -> None:
         )
 
 
-def record(rule: Rule, **changes: object) -> dict[str, object]:
+def record(rule: Rule, /, **changes: object) -> dict[str, object]:
     answered = rule.reply > ReplyKind.SILENCE_SNAPLEN and rule.reply is not ReplyKind.SEND_FAILED
     fields: dict[str, object] = {
         "type": "port", "target": "10.0.0.5", "port": 561, "probe": rule.probe.value,
