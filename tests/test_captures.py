@@ -95,4 +95,4 @@ def test_the_cases_of_the_rules_come_out_the_same_again(
 
 
 def _key(record: dict[str, Any]) -> tuple[str, str]:
-    return record["target"], record["protocol"]
+    return record["target"], record["probe"]

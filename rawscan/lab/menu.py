@@ -23,12 +23,16 @@ from rawscan.model import Protocol, State
 
 @dataclass(frozen=True, slots=True)
 class Topology:
-    """A lab that can be had by name. `ack`: its recording is of a scan with ACK probes too."""
+    """A lab that can be had by name.
+
+    Its recording is of a scan of `ports`, and with `ack` of one that sent ACK probes as well.
+    """
 
     name: str
     about: str
     plan: Plan
     ack: bool = False
+    ports: str = "561"
 
 
 def _expect(tcp: Answer, udp: Answer) -> tuple[Expected, ...]:
@@ -115,11 +119,13 @@ TOPOLOGIES: dict[str, Topology] = {
             "lossy",
             "paths that lose packets: silence needs a number",
             _plan("closed", "drop", "lossy", VERY_LOSSY),
+            ports="561-572",
         ),
         Topology(
             "rate-limited-udp",
             "a closed host as Linux ships: ICMP errors come in a burst, then one a second",
             _plan("closed", "rate-limited"),
+            ports="561-572",
         ),
         Topology(
             "syn-proxy",

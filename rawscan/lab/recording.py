@@ -22,7 +22,8 @@ def record(name: str, folder: Path) -> None:
     topology = TOPOLOGIES[name]
     with Lab.up(topology.plan) as lab:
         targets = [str(target) for target in topology.plan.targets()]
-        command = [sys.executable, "-m", "rawscan", "scan", *targets, *["--ack"] * topology.ack]
+        command = [sys.executable, "-m", "rawscan", "scan", *targets, "-p", topology.ports]
+        command += ["--ack"] * topology.ack
         lab.run([*command, "--write-pcap", str(folder / "capture.pcapng")], check=True)
     lines = [json.dumps(claim) + "\n" for claim in claims(topology)]
     (folder / "expected.jsonl").write_text("".join(lines))

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rawscan.errors import UsageError
-from rawscan.model import ProbeKind
+from rawscan.model import DEFAULT_PORT, ProbeKind
 from rawscan.rules import BY_ID, Rule
 
 _LESSONS = Path(__file__).with_name("lessons")
@@ -36,15 +36,16 @@ class Predict:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A scan in the lab: a host of the topology by name, an IP version, kinds of probe.
+    """A scan in the lab: hosts of the topology by name, an IP version, kinds of probe, ports.
 
-    `look` says what to look for. `every` shows the table row of every host instead of one ladder.
+    `look` says what to look for.
     """
 
     hosts: tuple[str, ...]
     family: int
     probes: tuple[ProbeKind, ...]
     look: str
+    ports: str = str(DEFAULT_PORT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,5 +120,6 @@ def _step(data: dict[str, Any]) -> Step:
     if "run" in data:
         hosts = data["run"] if isinstance(data["run"], list) else [data["run"]]
         kinds = tuple(ProbeKind(name) for name in data.get("probes", ["syn"]))
-        return Run(tuple(hosts), data.get("family", 4), kinds, data["look"].strip())
+        ports = data.get("ports", str(DEFAULT_PORT))
+        return Run(tuple(hosts), data.get("family", 4), kinds, data["look"].strip(), ports)
     return Show(BY_ID[data["show"]], data["look"].strip())

@@ -18,6 +18,8 @@ from rawscan.teach.stage import Stage, scan_arguments
 MOST_LADDERS = 2
 """A run of more ports than these shows its table only."""
 
+_TABLE_COLUMNS = 100
+
 
 class LeftError(Exception):
     """The learner wants to go on another time."""
@@ -116,7 +118,7 @@ class Teacher:
         cases = self._stage.cases(run)
         where = "in the lab" if self._stage.live else "recorded in the same lab before"
         shown = list(dict.fromkeys(case.port.target for case in cases))
-        arguments = shlex.join(["rawscan", *scan_arguments(shown, run.probes)])
+        arguments = shlex.join(["rawscan", *scan_arguments(shown, run)])
         self.say(f"$ {arguments}    ({where})\n")
         self._table(cases)
         if len(cases) <= MOST_LADDERS:
@@ -127,9 +129,10 @@ class Teacher:
         from rich.console import Console
 
         text = io.StringIO()
-        console = Console(file=text, width=self.columns, emoji=False, color_system=None)
+        # The narrow table would leave out tries and times; its lines come out short enough.
+        console = Console(file=text, width=_TABLE_COLUMNS, emoji=False, color_system=None)
         port_table(Rows([port_record(case.verdict) for case in cases]), console)
-        self.say(text.getvalue())
+        self.say("\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n")
 
     def _ladder(self, case: Case) -> None:
         self.say("\n".join([*draw(ladder_of(case), self.columns), ""]))

@@ -17,7 +17,7 @@ from rawscan.errors import LabError
 from rawscan.lab.build import Lab
 from rawscan.lab.menu import TOPOLOGIES
 from rawscan.lab.records import Family, Plan
-from rawscan.model import IPAddress, ProbeKind
+from rawscan.model import DEFAULT_PORT, IPAddress, Port, ProbeKind
 from rawscan.ports import parse_ports
 from rawscan.teach.case import Case, cases_in
 from rawscan.teach.lesson import Run
@@ -49,7 +49,7 @@ class LabStage:
         targets = targets_of(self._lab.plan, run)
         with TemporaryDirectory(prefix="rawscan-lesson-") as folder:
             path = Path(folder) / "lesson.pcapng"
-            command = [sys.executable, "-P", "-m", "rawscan", *scan_arguments(targets, run.probes)]
+            command = [sys.executable, "-P", "-m", "rawscan", *scan_arguments(targets, run)]
             done = self._lab.run(
                 [*command, "--json", "--write-pcap", str(path)],
                 capture_output=True,
@@ -103,22 +103,26 @@ def targets_of(plan: Plan, run: Run) -> list[IPAddress]:
     return [plan.host(name).address(family) for name in run.hosts]
 
 
-def scan_arguments(targets: Sequence[IPAddress], kinds: Sequence[ProbeKind]) -> list[str]:
+def scan_arguments(targets: Sequence[IPAddress], run: Run) -> list[str]:
     """The arguments of `rawscan` that ask just this."""
+    kinds = run.probes
     arguments = ["scan", *map(str, targets)]
+    arguments += ["-p", run.ports] if run.ports != str(DEFAULT_PORT) else []
     arguments += ["--no-syn"] if ProbeKind.SYN not in kinds else []
     arguments += ["--no-udp"] if ProbeKind.UDP not in kinds else []
     return [*arguments, *(["--ack"] if ProbeKind.ACK in kinds else [])]
 
 
 def _chosen(path: Path, plan: Plan, run: Run) -> list[Case]:
-    targets = targets_of(plan, run)
-    found = {
-        (case.port.target, case.port.kind): case
-        for case in cases_in(path, parse_ports(str(plan.port)))
-    }
-    wanted = [(target, kind) for target in targets for kind in run.probes]
-    missing = [f"{target} ({kind.value})" for target, kind in wanted if (target, kind) not in found]
+    ports = parse_ports(run.ports)
+    found = {case.port: case for case in cases_in(path, ports)}
+    wanted = [
+        Port(target, number, kind)
+        for target in targets_of(plan, run)
+        for kind in run.probes
+        for number in sorted(ports.of(kind.protocol))
+    ]
+    missing = [f"{port.target} {port.number}" for port in wanted if port not in found]
     if missing:
         raise LabError(f"{path.name} has no verdict on {', '.join(missing)}")
-    return [found[key] for key in wanted]
+    return [found[port] for port in wanted]

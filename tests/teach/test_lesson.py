@@ -9,6 +9,7 @@ import pytest
 from rawscan.errors import UsageError
 from rawscan.lab.menu import TOPOLOGIES
 from rawscan.model import ProbeKind, State
+from rawscan.ports import parse_ports
 from rawscan.teach.lesson import Lesson, Predict, Read, Run, Show, find_lesson, lessons
 from rawscan.teach.stage import ShelfStage, scan_arguments, targets_of
 
@@ -34,7 +35,8 @@ def test_every_run_of_a_lesson_has_a_recording_to_fall_back_on(lesson: Lesson) -
     stage = ShelfStage(lesson.topology)
     for step in lesson.steps:
         if isinstance(step, Run):
-            assert len(stage.cases(step)) == len(step.hosts) * len(step.probes)
+            ports = len(parse_ports(step.ports).udp)
+            assert len(stage.cases(step)) == len(step.hosts) * len(step.probes) * ports
 
 
 @pytest.mark.parametrize("lesson", lessons(), ids=lambda lesson: lesson.id)
@@ -60,8 +62,9 @@ def test_lessons_are_found_by_number_and_name() -> None:
 def test_the_command_shown_asks_just_that() -> None:
     run = Run(("open", "closed"), 4, (ProbeKind.SYN, ProbeKind.ACK), "")
     targets = targets_of(TOPOLOGIES["basic"].plan, run)
-    assert scan_arguments(targets, run.probes) == [
+    assert scan_arguments(targets, run) == [
         "scan", "10.56.1.10", "10.56.1.11", "--no-udp", "--ack",
     ]  # fmt: skip
+    assert scan_arguments(targets[:1], replace(run, ports="561-572"))[2:4] == ["-p", "561-572"]
     six = targets_of(TOPOLOGIES["basic"].plan, replace(run, family=6))
     assert [str(target) for target in six] == ["fd56:1::10", "fd56:1::11"]
