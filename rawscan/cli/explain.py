@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -17,6 +18,7 @@ from rawscan.rules import BY_ID, RULES, Rule, rules_for_state, rules_for_word
 
 if TYPE_CHECKING:
     from rawscan.teach.case import Case
+    from rawscan.teach.explanation import Explanation
 
 STATES = [state.value for state in State]
 PLAIN = [str(Signal(kind)) for kind in ReplyKind if kind < ReplyKind.ICMP]
@@ -37,14 +39,20 @@ MOST_CASES = 3
     help="Rules for this probe.",
 )
 @click.option("--reply", metavar="R", help="Rules for this reply: rst, silence, icmp:3/13.")
-def command(what: str | None, probe: str | None, reply: str | None) -> int:
+@click.option(
+    "--html",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write the explanation as a page of its own instead: a rule's, or a verdict's.",
+)
+def command(what: str | None, probe: str | None, reply: str | None, html: Path | None) -> int:
     """Explain a state (filtered), a rule (syn-rst), a reason (reset), a reply (icmp:3/13), or
     show the whole table. Of a scan's results or of a capture, explain the verdict on one port:
     results.jsonl:10.0.0.5:561/tcp, capture.pcapng:[fd56:1::11]:561/udp.
     """
     cases = _cases(what, probe, reply)
     if cases:
-        _explain_cases(cases)
+        _explain_cases(cases, html)
         return 0
     rules = _chosen(what)
     rules = [rule for rule in rules if probe in (None, rule.probe.value)]
@@ -57,7 +65,12 @@ def command(what: str | None, probe: str | None, reply: str | None) -> int:
     if not rules:
         _say_none(what, probe, reply)
     elif len(rules) == 1:
-        _explain_rule(rules[0])
+        _explain_rule(rules[0], html)
+    elif html is not None:
+        raise UsageError(
+            f"--html writes one explanation, and this is about {len(rules)} rules: "
+            f"{', '.join(rule.id for rule in rules[:3])}, ..."
+        )
     else:
         rule_table(rules, sys.stdout, width)
     return 0
@@ -80,10 +93,13 @@ def _cases(what: str | None, probe: str | None, reply: str | None) -> list[Case]
     return find(reference)
 
 
-def _explain_cases(cases: list[Case]) -> None:
+def _explain_cases(cases: list[Case], html: Path | None) -> None:
     from rawscan.teach.explanation import explain_case
     from rawscan.teach.text import write_explanation
 
+    if html is not None:
+        _write_page(explain_case(cases[0]), html)
+        return
     for case in cases[:MOST_CASES]:
         if len(cases) > 1:
             click.echo(f"Asked by {case.asker or 'somebody'}, {case.port.kind.value} probe:\n")
@@ -93,12 +109,25 @@ def _explain_cases(cases: list[Case]) -> None:
         click.echo(f"{len(cases) - MOST_CASES} more asked for this port: {others}, ...")
 
 
-def _explain_rule(rule: Rule) -> None:
+def _explain_rule(rule: Rule, html: Path | None) -> None:
     from rawscan.teach.case import example_of
     from rawscan.teach.explanation import explain_rule
     from rawscan.teach.text import write_explanation
 
-    write_explanation(explain_rule(rule, example_of(rule)), sys.stdout, terminal_columns())
+    explanation = explain_rule(rule, example_of(rule))
+    if html is not None:
+        _write_page(explanation, html)
+    else:
+        write_explanation(explanation, sys.stdout, terminal_columns())
+
+
+def _write_page(explanation: Explanation, path: Path) -> None:
+    from rawscan.teach.page import explanation_page
+
+    try:
+        path.write_text(explanation_page(explanation))
+    except OSError as error:
+        raise UsageError(f"--html {path}: cannot be written: {error.strerror}") from error
 
 
 def _chosen(what: str | None) -> Sequence[Rule]:

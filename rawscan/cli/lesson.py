@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from pathlib import Path
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING
 
 import click
 
 from rawscan.cli.common import warn
+from rawscan.errors import UsageError
 
 if TYPE_CHECKING:
     from rawscan.teach.lesson import Lesson
@@ -24,7 +26,13 @@ _WIDEST = 78
 @click.option(
     "--recorded", is_flag=True, help="Build no lab; show what a scan of it has recorded before."
 )
-def command(which: str | None, restart: bool, recorded: bool) -> int:
+@click.option(
+    "--html",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Write all lessons as pages to DIR, with a quiz and a picture of each for slides.",
+)
+def command(which: str | None, restart: bool, recorded: bool, html: Path | None) -> int:
     """List the lessons, or take one: predict, run it for real, look, understand.
 
     The lab needs no root, and touches nothing of this machine's network. A lesson that was left
@@ -33,6 +41,14 @@ def command(which: str | None, restart: bool, recorded: bool) -> int:
     from rawscan.teach.lesson import find_lesson
     from rawscan.teach.progress import Progress, state_directory
 
+    if html is not None:
+        if which is not None:
+            raise UsageError("--html writes all lessons; leave the number out")
+        from rawscan.teach.site import write_site
+
+        written = write_site(html)
+        click.echo(f"{len(written)} files; begin with {html / 'index.html'}")
+        return 0
     progress = Progress(state_directory())
     if which is None:
         _list(progress)

@@ -55,12 +55,11 @@ def test_predict_run_compare_understand() -> None:
         "What comes back?",
         "$ rawscan scan 10.56.1.11 --no-udp",
         "closed",
-        "Nobody listens.",
         "You said a RST, and so it is. Nobody listens.",
         "Look at",
         "The end.",
     ]
-    assert re.search(r"ack \d+ = seq of #\d+ plus", text)
+    assert re.search(r"ack \d+ = seq of", text)
     places = [text.index(part) for part in order]
     assert places == sorted(places)
     assert "  code stays  here" in text
