@@ -82,11 +82,19 @@ def _plan(topology: str) -> tuple[str, Plan]:
 
 @command.command("up")
 @click.argument("topology", default="basic", metavar="[TOPOLOGY | FILE.toml]")
-def up(topology: str) -> None:
+@click.option(
+    "--student", metavar="NAME", help="The lab that `rawscan quiz --student NAME` asks about."
+)
+@click.option("--class", "class_word", default="", metavar="WORD", help="Of the student's class.")
+def up(topology: str, student: str | None, class_word: str) -> None:
     """Build a lab that stays up until `rawscan lab down`: one of `lab list`, or your own."""
     from rawscan.lab import standing
+    from rawscan.lab.individual import individual, word_of
 
-    built = standing.up(*_plan(topology))
+    if student is None:
+        built = standing.up(*_plan(topology))
+    else:
+        built = standing.up(f"of {student}", individual(word_of(student, class_word)))
     _say_standing(built)
     click.echo("\n`rawscan lab shell` opens a shell on its scanner, `rawscan lab down` ends it.")
 

@@ -219,20 +219,23 @@ def _who(case: Case) -> str:
 
 def quiz_page(questions: Sequence[Question], links: str = "") -> str:
     """A quiz to be answered on the page, by clicking or by keyboard."""
-    body = [f"<nav>{links}</nav>", "<h1>Which state is it?</h1>",
-            '<p>Click an answer, or move to a question and type its digit.</p>'
-            '<p class="score" aria-live="polite"></p>']  # fmt: skip
+    body = [
+        f"<nav>{links}</nav>",
+        "<h1>Which state is it?</h1>",
+        "<p>Click an answer, or move to a question and type its digit.</p>",
+        '<p class="score" aria-live="polite"></p>',
+    ]
     for number, question in enumerate(questions, start=1):
-        case = question.case
-        asked = (
-            ladder_figure(case) + f"<p>In which state is port {case.port.number}/"
-            f"{case.port.protocol.value}?</p>"
-        )
+        asked = f"{_shown(question)}<p>{escape(question.asked)}</p>"
         names = [state.value for state in question.choices]
-        because = f"{case.rule.why} ({case.rule.id})"
         heading = f"Question {number} of {len(questions)}"
+        because = question.because
         body.append(question_html(heading, asked, names, question.answer.value, because))
     return page("Which state is it?", body)
+
+
+def _shown(question: Question) -> str:
+    return "" if question.case is None else ladder_figure(question.case, told=False)
 
 
 def paper(questions: Sequence[Question], seed: str, *, answers: bool, student: str = "") -> str:
@@ -241,18 +244,13 @@ def paper(questions: Sequence[Question], seed: str, *, answers: bool, student: s
     who = escape(student) or '<span class="name">&nbsp;</span>'
     body = [f"<h1>{title}</h1>", f"<p>Name: {who} &ensp; Seed: <code>{escape(seed)}</code></p>"]
     for number, question in enumerate(questions, start=1):
-        case = question.case
         names = ", ".join(state.value for state in question.choices)
-        told = f"<p>One of: {names}. Your answer: <span class=name>&nbsp;</span></p>"
+        told = f'<p>One of: {names}. Your answer: <span class="name">&nbsp;</span></p>'
         if answers:
-            told = (
-                f'<p><span class="state">{question.answer.value}</span> ({case.rule.id}): '
-                f"{escape(case.rule.why)}</p>"
-            )
-        asked = f"In which state is port {case.port.number}/{case.port.protocol.value}?"
-        body.append(
-            f'<div class="question"><h2>{number}. {asked}</h2>{ladder_figure(case, told=False)}{told}</div>'
-        )
+            answer = f'<span class="state">{question.answer.value}</span>'
+            told = f"<p>{answer}: {escape(question.because)}</p>"
+        heading = f"<h2>{number}. {escape(question.asked)}</h2>"
+        body.append(f'<div class="question">{heading}{_shown(question)}{told}</div>')
     return page(title, body)
 
 

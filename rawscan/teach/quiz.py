@@ -14,7 +14,8 @@ from pathlib import Path
 from random import Random
 
 from rawscan.errors import UsageError
-from rawscan.model import ProbeKind, State
+from rawscan.lab.individual import individual
+from rawscan.model import ProbeKind, Protocol, State
 from rawscan.rules import RULES
 from rawscan.teach.case import Case, cases_in
 from rawscan.teach.reference import recorded_cases
@@ -23,19 +24,23 @@ from rawscan.teach.shelf import shelf
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One exchange, the states to choose from, and the right one.
+    """One question, the states to choose from, and the right one.
 
-    `item` names the exchange within its captures: file, target, port and probe.
+    `item` names it: the file, target, port and probe of an exchange, or a port of the student's own
+    lab. `case` is the exchange that is shown, None where the student has to find out in the lab.
     """
 
     item: str
-    case: Case
+    asked: str
     choices: tuple[State, ...]
+    answer: State
+    because: str
+    case: Case | None = None
 
     @property
-    def answer(self) -> State:
-        """The state that the rules give."""
-        return self.case.verdict.state
+    def rule(self) -> str:
+        """The row behind it, "" for a port of the lab."""
+        return "" if self.case is None else self.case.rule.id
 
 
 def states_of(kind: ProbeKind) -> tuple[State, ...]:
@@ -71,11 +76,41 @@ def _curated() -> list[Path]:
 
 
 def _question(path: Path, case: Case) -> Question:
-    port = case.port
+    port, rule = case.port, case.rule
     item = f"{path.parent.name}/{path.name}:{port.target}:{port.number}/{port.kind.value}"
     if case.asker is not None:
         item += f" by {case.asker}"
-    return Question(item, case, states_of(port.kind))
+    return Question(
+        item=item,
+        asked=f"In which state is port {port.number}/{port.protocol.value}?",
+        choices=states_of(port.kind),
+        answer=case.verdict.state,
+        because=f"{rule.reason}: {rule.why} ({rule.id})",
+        case=case,
+    )
+
+
+def lab_questions(word: str) -> list[Question]:
+    """One question for each port of the student's own lab (`rawscan lab up --student`)."""
+    plan = individual(word)
+    kinds = {Protocol.TCP: ProbeKind.SYN, Protocol.UDP: ProbeKind.UDP}
+    return [
+        Question(
+            item=f"lab:{target}:{plan.port}/{expected.protocol.value}",
+            asked=f"In your own lab: in which state is {plan.port}/{expected.protocol.value} of "
+            f"{target}?",
+            choices=states_of(kinds[expected.protocol]),
+            answer=expected.state,
+            because=f"the lab's plan says {expected.state.value}, {expected.reason}.",
+        )
+        for _, target, expected in plan.claims()
+    ]
+
+
+def for_student(word: str, count: int, questions: Sequence[Question]) -> list[Question]:
+    """A quiz of `count` questions of one's own: a third of them about one's own lab."""
+    own = count // 3
+    return [*choose(questions, word, count - own), *choose(lab_questions(word), word, own)]
 
 
 def choose(questions: Sequence[Question], seed: str, count: int) -> list[Question]:
@@ -89,7 +124,7 @@ def choose(questions: Sequence[Question], seed: str, count: int) -> list[Questio
     turns: Counter[str] = Counter()
     piles: dict[State, list[tuple[int, Question]]] = {}
     for question in order:
-        rule = question.case.rule.id
+        rule = question.rule or question.because
         turns[rule] += 1
         piles.setdefault(question.answer, []).append((turns[rule], question))
     for pile in piles.values():

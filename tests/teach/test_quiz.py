@@ -20,7 +20,7 @@ def test_there_is_a_question_for_every_rule() -> None:
     asked = {question.item.partition(" ")[0] for question in questions}
     for case in expected:  # the README of these cases says which row each file shows
         assert f"rules/{case['capture']}:{case['target']}:561/{case['probe']}" in asked
-    assert {rule.id for rule in RULES if rule.state} == {q.case.rule.id for q in questions}
+    assert {rule.id for rule in RULES if rule.state} == {q.rule for q in questions}
     assert len({question.item for question in questions}) == len(questions)
 
 
@@ -47,7 +47,7 @@ def test_a_short_quiz_has_every_state_in_it() -> None:
     questions = bank()
     states = {question.answer for question in questions}
     assert {q.answer for q in choose(questions, "x", len(states))} == states
-    rules = [q.case.rule.id for q in choose(questions, "x", 20)]
+    rules = [q.rule for q in choose(questions, "x", 20)]
     assert len(set(rules)) > 15
 
 
