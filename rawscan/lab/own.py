@@ -47,7 +47,7 @@ _NUMBERS = range(2, 255)
 _FIREWALL_FIELDS = ("tcp", "udp", "tcp6", "udp6")
 _PLAIN = [verb.value for verb in Verb if verb is not Verb.ICMP]
 _HOST_ONLY = (Verb.SYN_PROXY,)
-_KINDS: dict[str, type | tuple[type, ...]] = {
+FIELDS: dict[str, type] = {
     "name": str, "number": int, "note": str, "listens": bool, "tcp": str, "udp": str, "tcp6": str,
     "udp6": str, "at": str, "loss_percent": int, "expires_at_router": bool,
     "default_icmp_limit": bool, "absent": bool, "answers": list,
@@ -99,7 +99,7 @@ def _check_keys(data: Mapping[str, Any], kinds: Mapping[str, Any], where: str) -
 
 
 def _host(data: dict[str, Any], where: str) -> Host:
-    _check_keys(data, _KINDS, where)
+    _check_keys(data, FIELDS, where)
     for needed in ("name", "number"):
         if needed not in data:
             raise UsageError(f"{where}: needs a {needed}")
