@@ -72,6 +72,7 @@ def command(what: str | None, probe: str | None, reply: str | None, html: Path |
             f"{', '.join(rule.id for rule in rules[:3])}, ..."
         )
     else:
+        _say_state(what)
         rule_table(rules, sys.stdout, width)
     return 0
 
@@ -119,6 +120,15 @@ def _explain_rule(rule: Rule, html: Path | None) -> None:
         _write_page(explanation, html)
     else:
         write_explanation(explanation, sys.stdout, terminal_columns())
+
+
+def _say_state(what: str | None) -> None:
+    """What the asked state means, above the rules that give it."""
+    word = (what or "").lower()
+    if word in STATES:
+        from rawscan.teach.words import STATES as MEANINGS
+
+        click.echo(f"{word}: {MEANINGS[State(word)]}\n")
 
 
 def _write_page(explanation: Explanation, path: Path) -> None:

@@ -12,6 +12,7 @@ import click
 from rawscan.cli.common import terminal_columns, warn
 from rawscan.errors import UsageError
 from rawscan.output.records import Record
+from rawscan.ports import parse_ports
 
 if TYPE_CHECKING:
     from rawscan.model import Finding
@@ -38,9 +39,13 @@ def explain_records(records: Sequence[Record], recording: Path | None) -> None:
     """Explain the ports of a scan: from its recording where there is one, else by its records."""
     from rawscan.teach.case import case_of_record, cases_in
 
+    if not records:
+        return
     if recording is not None and recording.is_file():
         wanted = {(record["target"], record["port"], record["probe"]) for record in records}
-        cases = [case for case in cases_in(recording) if _key(case) in wanted]
+        # The note in the recording leaves the ports out where they do not fit.
+        ports = parse_ports(",".join(sorted({str(port) for _, port, _ in wanted})))
+        cases = [case for case in cases_in(recording, ports) if _key(case) in wanted]
     else:
         cases = [case_of_record(record, "this scan") for record in records]
     _explain(cases)

@@ -66,14 +66,13 @@ def command(**options: Any) -> int:
         sources = list(_sources(options["files"], stop))
         named = [source for source in sources if not isinstance(source, CaptureError)]
         results = Results(options["outputs"], options["as_json"], named)
-        told = _Told()
+        told = _Told(options["explain"])
         try:
             code = _read_all(sources, results, told, ports, options["silence_wait"], stop)
         finally:
             results.close()
     results.print_table()
-    if options["explain"]:
-        told.explain()
+    told.explain()
     if results.rows.counts:
         say(f"rawscan: {results.rows}")
     elif not options["as_json"] and not code:
@@ -119,9 +118,10 @@ def _read_all(
 
 
 class _Told:
-    """What was read, for when nobody probed anything in it."""
+    """What was read, to be explained, and for when nobody probed anything in it."""
 
-    def __init__(self) -> None:
+    def __init__(self, explain: bool) -> None:
+        self._explain = explain
         self._ports: dict[str, None] = {}
         self._matched = 0
         self._undecoded: Counter[str] = Counter()
@@ -129,13 +129,14 @@ class _Told:
 
     def add(self, found: Analysis) -> None:
         """Take one more file into account."""
-        self._found.append(found)
+        if self._explain:
+            self._found.append(found)
         self._ports[found.ports] = None
         self._matched += found.matched
         self._undecoded += found.undecoded
 
     def explain(self) -> None:
-        """Explain every verdict, file by file; what came through a pipe cannot be read again."""
+        """Explain every verdict, if that was asked for; a pipe cannot be read again for it."""
         for found in self._found:
             path = Path(found.path)
             if path.is_file():

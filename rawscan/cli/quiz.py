@@ -159,19 +159,15 @@ def _judge(question: Question, answer: str) -> bool:
 
 def _export(questions: Sequence[Question], seed: str, student: str, folder: Path) -> int:
     from rawscan.teach.page import paper, quiz_page
+    from rawscan.teach.site import write_pages
 
     pages = {
         "quiz.html": quiz_page(questions),
         "questions.html": paper(questions, seed, answers=False, student=student),
         "answers.html": paper(questions, seed, answers=True, student=student),
     }
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, text in pages.items():
-            (folder / name).write_text(text)
-    except OSError as error:
-        raise UsageError(f"--export {folder}: cannot be written: {error.strerror}") from error
-    click.echo(f"{', '.join(str(folder / name) for name in pages)} (seed {seed})")
+    written = write_pages(folder, pages, "--export")
+    click.echo(f"{', '.join(map(str, written))} (seed {seed})")
     return 0
 
 

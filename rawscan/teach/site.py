@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from html import escape
 from pathlib import Path
 
@@ -30,12 +31,17 @@ def write_site(folder: Path) -> list[Path]:
         files[f"{lesson.id}.svg"] = slide(_picture(stories))
     quiz = choose(bank(), "pages", _QUESTIONS)
     files["quiz.html"] = quiz_page(quiz, '<a href="index.html">All lessons</a>')
+    return write_pages(folder, files, "--html")
+
+
+def write_pages(folder: Path, files: Mapping[str, str], option: str) -> list[Path]:
+    """Write files into a folder, which is made if need be; `option` is who named it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in files.items():
             (folder / name).write_text(text)
     except OSError as error:
-        raise UsageError(f"--html {folder}: cannot be written: {error.strerror}") from error
+        raise UsageError(f"{option} {folder}: cannot be written: {error.strerror}") from error
     return [folder / name for name in files]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rawscan.model import Flags, Icmp, Packet, ProbeKind, ReplyKind, Signal, Tcp, Udp
+from rawscan.model import Flags, Icmp, Packet, ProbeKind, ReplyKind, Signal, State, Tcp, Udp
 from rawscan.rules import Rule, rule_for
 
 PROBES = {
@@ -10,6 +10,20 @@ PROBES = {
     ProbeKind.UDP: "UDP datagram",
     ProbeKind.ACK: "ACK",
 }
+
+STATES = {
+    State.OPEN: "A program answers, or its kernel does because of it.",
+    State.CLOSED: "The host answers, and says that no program listens. The probe got through.",
+    State.FILTERED: "Something on the way refuses the probe or swallows it; the port was never"
+    " asked, as far as can be seen.",
+    State.UNFILTERED: "The probe got through to the host's TCP; whether a program listens, this"
+    " probe cannot tell.",
+    State.OPEN_FILTERED: "Silence with two explanations: a program that does not care to answer,"
+    " or something that swallows.",
+    State.CLOSED_FILTERED: "Closed or filtered; no probe of today's gives it.",
+    State.UNKNOWN: "No honest verdict: what was seen, or how it was watched, allows none.",
+}
+"""What each state means, in a sentence."""
 
 _ICMP_TYPES = {
     (4, 3): "destination unreachable",
