@@ -13,6 +13,7 @@ import click
 from rawscan.cli.common import terminal_columns
 from rawscan.errors import UsageError
 from rawscan.model import ProbeKind, ReplyKind, Signal, State
+from rawscan.output.files import check_apart
 from rawscan.output.rules import rule_table
 from rawscan.rules import BY_ID, RULES, Rule, rules_for_state, rules_for_word
 
@@ -50,7 +51,7 @@ def command(what: str | None, probe: str | None, reply: str | None, html: Path |
     show the whole table. Of a scan's results or of a capture, explain the verdict on one port:
     results.jsonl:10.0.0.5:561/tcp, capture.pcapng:[fd56:1::11]:561/udp.
     """
-    cases = _cases(what, probe, reply)
+    cases = _cases(what, probe, reply, html)
     if cases:
         _explain_cases(cases, html)
         return 0
@@ -77,7 +78,7 @@ def command(what: str | None, probe: str | None, reply: str | None, html: Path |
     return 0
 
 
-def _cases(what: str | None, probe: str | None, reply: str | None) -> list[Case]:
+def _cases(what: str | None, probe: str | None, reply: str | None, html: Path | None) -> list[Case]:
     """The verdicts that `what` refers to; none if it is no reference to a file."""
     if what is None or ":" not in what or _reply(what) is not None:
         return []
@@ -91,6 +92,8 @@ def _cases(what: str | None, probe: str | None, reply: str | None) -> list[Case]
             f"--probe and --reply choose rules; for a verdict write {reference.path}:"
             f"{reference.target}:{reference.port}/ack"
         )
+    if html is not None:
+        check_apart([("--html", html)], [reference.path])
     return find(reference)
 
 
@@ -99,6 +102,12 @@ def _explain_cases(cases: list[Case], html: Path | None) -> None:
     from rawscan.teach.text import write_explanation
 
     if html is not None:
+        if len(cases) > 1:
+            kinds = " or ".join(dict.fromkeys(f"/{case.port.kind.value}" for case in cases))
+            raise UsageError(
+                f"--html writes one explanation, and here are {len(cases)} verdicts; "
+                f"end with {kinds}"
+            )
         _write_page(explain_case(cases[0]), html)
         return
     for case in cases[:MOST_CASES]:

@@ -76,8 +76,8 @@ def _plan(topology: str) -> tuple[str, Plan]:
         raise UsageError(
             f"there is no lab {topology!r}; there are {', '.join(TOPOLOGIES)}, and FILE.toml"
         )
-    name, _, plan = read_plan(Path(topology))
-    return name, plan
+    name, about, plan = read_plan(Path(topology))
+    return f"{name} ({about})" if about else name, plan
 
 
 @command.command("up")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rawscan.cli.common import warn
+from rawscan.cli.common import read_ports, warn
 from rawscan.errors import UsageError
 
 if TYPE_CHECKING:
@@ -63,6 +63,12 @@ _PATH = click.Path(path_type=Path)
     metavar="FILE",
     help="Ask about this capture (as CAPTURE does; for --grade, the one that was asked about).",
 )
+@click.option(
+    "-p",
+    "--ports",
+    metavar="PORTS",
+    help="Of captures of your own, ask about these: 80, T:22,U:53. Default: as for pcap.",
+)
 def command(
     files: tuple[Path, ...],
     count: int,
@@ -73,6 +79,7 @@ def command(
     result: Path | None,
     grade: bool,
     captures: tuple[Path, ...],
+    ports: str | None,
 ) -> int:
     """Show exchanges and ask for the state; score, and explain each miss by its rule.
 
@@ -81,9 +88,10 @@ def command(
     from rawscan.lab.individual import word_of
     from rawscan.teach.quiz import bank, choose, for_student
 
+    asked_about = None if ports is None else read_ports(ports)
     if grade:
-        return _grade_all(files, captures)
-    every = bank((*files, *captures))
+        return _grade_all(files, bank(captures, asked_about))
+    every = bank((*files, *captures), asked_about)
     if student is not None:
         if seed is not None:
             raise UsageError("--student has a seed of its own: the name, and the --class")
@@ -199,13 +207,11 @@ def _take(
     return 0
 
 
-def _grade_all(files: Sequence[Path], captures: Sequence[Path]) -> int:
+def _grade_all(files: Sequence[Path], every: Sequence[Question]) -> int:
     from rawscan.teach.grading import duplicates, grade
-    from rawscan.teach.quiz import bank
 
     if not files:
         raise UsageError("--grade needs the result files: rawscan quiz --grade *.json")
-    every = bank(captures)
     grades: list[Grade] = []
     code = 0
     for path in files:

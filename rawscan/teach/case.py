@@ -15,6 +15,7 @@ from typing import Any
 
 from rawscan.analysis import analyse
 from rawscan.capture.reader import open_capture
+from rawscan.correlate import Ask, answered_ask, ask_of
 from rawscan.errors import DecodeError, UsageError
 from rawscan.model import (
     DEFAULT_PORT,
@@ -130,6 +131,7 @@ class _Gathered:
 
     def __init__(self, findings: Sequence[Finding]) -> None:
         self.shots: list[list[Shot]] = [[] for _ in findings]
+        self._ports = [finding.verdict.port for finding in findings]
         self._probes: dict[int, tuple[int, int]] = {}
         self._replies: dict[int, tuple[int, Evidence]] = {}
         self._flows: dict[_Flow, int] = {}
@@ -152,17 +154,26 @@ class _Gathered:
         shot = Shot(frame_number, frame.time_s, data, packet)
         if frame_number in self._probes:
             index, number = self._probes[frame_number]
+            if not self._fits(index, ask_of(packet)):
+                return
             self.shots[index].append(replace(shot, try_number=number))
             if flow is not None:
                 self._flows[flow] = index
         elif frame_number in self._replies:
             index, evidence = self._replies[frame_number]
+            if not self._fits(index, answered_ask(packet)):
+                return
             self.shots[index].append(replace(shot, evidence=evidence))
         elif flow in self._flows:
             index = self._flows[flow]
             self._beside[index] += 1
             if self._beside[index] <= MOST_BESIDE:
                 self.shots[index].append(shot)
+
+    def _fits(self, index: int, ask: Ask | None) -> bool:
+        """Is this the packet itself, rather than one that carries it inside?"""
+        port = self._ports[index]
+        return ask is not None and (ask.target, ask.port) == (port.target, port.number)
 
 
 def _flow(packet: Packet) -> _Flow | None:

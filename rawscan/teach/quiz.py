@@ -16,6 +16,7 @@ from random import Random
 from rawscan.errors import UsageError
 from rawscan.lab.individual import individual
 from rawscan.model import ProbeKind, Protocol, State
+from rawscan.ports import PortSpec
 from rawscan.rules import RULES
 from rawscan.teach.case import Case, cases_in
 from rawscan.teach.reference import recorded_cases
@@ -49,16 +50,16 @@ def states_of(kind: ProbeKind) -> tuple[State, ...]:
     return tuple(state for state in State if state in possible)
 
 
-def bank(paths: Sequence[Path] = ()) -> list[Question]:
-    """Every question that these captures hold; without any, the curated ones.
+def bank(paths: Sequence[Path] = (), ports: PortSpec | None = None) -> list[Question]:
+    """Every question that these captures hold about the ports; without any, the curated ones.
 
-    Raises `UsageError` if there is none.
+    `ports` is as for `analyse`. Raises `UsageError` if there is none.
     """
     files = list(paths) or _curated()
     questions = [
         _question(path, case)
         for path in files
-        for case in (recorded_cases(path) if path.suffix == ".jsonl" else cases_in(path))
+        for case in (recorded_cases(path) if path.suffix == ".jsonl" else cases_in(path, ports))
     ]
     if not questions:
         names = ", ".join(map(str, files)) or "no capture"

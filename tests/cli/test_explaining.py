@@ -81,6 +81,8 @@ def test_explain_one_port_of_results(tmp_path: Path) -> None:
         ([f"{LAB}:10.9.9.9:561/tcp"], "holds no verdict on port 561/tcp of 10.9.9.9"),
         ([f"{LAB}:10.56.1.11:561/tcp", "--probe", "ack"], "--probe and --reply choose rules"),
         (["filtered", "--html", "x.html"], "--html writes one explanation"),
+        ([f"{LAB}:10.56.1.11:561", "--html", "x.html"], "2 verdicts; end with /"),
+        ([f"{LAB}:10.56.1.11:561/tcp", "--html", str(LAB)], "--html"),
         (["syn-rst", "--html", "/nonexistent/x.html"], "--html /nonexistent/x.html: cannot be"),
     ],
     ids=str,

@@ -35,6 +35,15 @@ def test_a_capture_of_ones_own() -> None:
     assert "1 of 2 right (--seed " in done.stdout
 
 
+def test_other_ports_of_a_capture() -> None:
+    limited = str(CAPTURES / "lab-rate-limited-udp" / "capture.pcapng")
+    done = quiz(limited, "--ports", "U:563", "--count", "50", typed="q\n")
+    assert "Question 1 of 4" in done.stdout  # two hosts, IPv4 and IPv6
+    assert "port 563/udp?" in done.stdout
+    none = quiz(CLOSED, "-p", "562")
+    assert (none.returncode, "nothing to ask" in none.stderr) == (2, True)
+
+
 def test_the_answer_is_not_given_away_beforehand() -> None:
     done = quiz(CLOSED, typed="q\n")
     assert "0 of 0 right" in done.stdout
