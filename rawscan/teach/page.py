@@ -140,7 +140,7 @@ def _rule(rule: Rule) -> str:
 def _field_table(shot: Shot, fields: Sequence[Field]) -> str:
     what = "probe" if shot.evidence is None else "reply"
     rows = "".join(
-        f'<tr><td>{field.place}</td><td class="bytes">{field.data.hex(" ")}</td>'
+        f'<tr><td class="place">{field.place}</td><td class="bytes">{field.data.hex(" ")}</td>'
         f"<td>{escape(field.name)} {escape(field.value)}</td><td>{escape(field.meaning)}</td></tr>"
         for field in fields
     )

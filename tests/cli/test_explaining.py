@@ -31,9 +31,10 @@ def test_of_many_ports_some_are_explained_and_the_number_of_others_is_said() -> 
 
 
 def test_what_comes_through_a_pipe_cannot_be_read_twice() -> None:
-    done = rawscan(None, "pcap", "-", "--explain", input=CLOSED.read_bytes(), text=False)
+    with CLOSED.open() as pipe:
+        done = rawscan(None, "pcap", "-", "--explain", stdin=pipe)
     assert done.returncode == 0
-    assert b"cannot be read a second time" in done.stderr
+    assert "cannot be read a second time" in done.stderr
 
 
 @pytest.mark.parametrize("command", [["pcap", str(CLOSED)], ["scan", "127.0.0.1"]], ids=str)
