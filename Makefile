@@ -9,8 +9,8 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 # What the lab needs, and what the tests compare with besides.
 LAB_TOOLS := nft ip unshare nsenter
 LAB_PACKAGES := nftables iproute2 util-linux
-TEST_TOOLS := $(LAB_TOOLS) nmap masscan tshark tcpdump capinfos setpriv chromium chromedriver
-TEST_PACKAGES := $(LAB_PACKAGES) nmap masscan tshark tcpdump wireshark-common chromium \
+TEST_TOOLS := $(LAB_TOOLS) nmap masscan zmap tshark tcpdump capinfos setpriv chromium chromedriver
+TEST_PACKAGES := $(LAB_PACKAGES) nmap masscan zmap tshark tcpdump wireshark-common chromium \
 	chromium-driver fonts-dejavu-core
 
 .PHONY: help venv demo test check format lint types imports lab docs captures bench clean

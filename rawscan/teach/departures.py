@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from rawscan.model import ReplyKind
+from rawscan.model import ProbeKind, ReplyKind
 from rawscan.rules import RULES, Rule
 
 
@@ -26,6 +26,9 @@ class Departure:
 
 _NMAP, _NMAP_VERSION = "nmap", "7.93"
 _MASSCAN, _MASSCAN_VERSION = "masscan", "1.3.2"
+_ZMAP, _ZMAP_VERSION = "zmap", "2.1.1"
+NOTHING = "nothing"
+"""What a tool says that prints no line for the port."""
 _UNHEARD = (5, 6, 7, 8, 11, 12, 14, 15)
 """Codes of ICMP destination unreachable that nmap does not listen to."""
 
@@ -54,8 +57,9 @@ def _nmap(rule: Rule) -> Iterator[Departure]:
         )  # fmt: skip
     if rule.reply is ReplyKind.NO_NEIGHBOUR:
         yield Departure(
-            rule.id, _NMAP, _NMAP_VERSION, "nothing: the host counts as down",
-            "it resolves the neighbour itself beforehand, and leaves out who does not answer",
+            rule.id, _NMAP, _NMAP_VERSION, NOTHING,
+            "it resolves the neighbour itself beforehand, takes the host for down, and leaves it"
+            " out",
         )  # fmt: skip
 
 
@@ -65,10 +69,29 @@ def _masscan(rule: Rule) -> Iterator[Departure]:
             rule.id, _MASSCAN, _MASSCAN_VERSION, "closed",
             "it takes port unreachable for closed, also for TCP and from whomever",
         )  # fmt: skip
+    if rule.id == "syn-admin-prohibited":
+        yield Departure(
+            rule.id, _MASSCAN, _MASSCAN_VERSION, NOTHING,
+            "of ICMP errors it listens to port unreachable only",
+        )  # fmt: skip
+
+
+def _zmap(rule: Rule) -> Iterator[Departure]:
+    if rule.probe is ProbeKind.SYN and rule.reply is ReplyKind.ICMP and rule.type == 3:
+        yield Departure(
+            rule.id, _ZMAP, _ZMAP_VERSION, NOTHING,
+            "its TCP probe does not listen to ICMP errors: a firewall that rejects looks to it like"
+            " one that drops",
+        )  # fmt: skip
+    if rule.id == "udp-port-unreach-other":
+        yield Departure(
+            rule.id, _ZMAP, _ZMAP_VERSION, "icmp-unreach",
+            "it has the same word for it whoever says so",
+        )  # fmt: skip
 
 
 DEPARTURES: tuple[Departure, ...] = tuple(
-    departure for rule in RULES for tool in (_nmap, _masscan) for departure in tool(rule)
+    departure for rule in RULES for tool in (_nmap, _masscan, _zmap) for departure in tool(rule)
 )
 
 
