@@ -26,6 +26,9 @@ _VERSIONS = {
     "masscan": (["masscan", "--version"], r"Masscan version ([\d.]+)"),
     "zmap": (["zmap", "--version"], r"zmap ([\d.]+)"),
 }
+TRIES = 3
+"""The receivers of masscan and zmap begin now and then too late for the answer; three times is no
+accident any more."""
 PORT_UNREACHABLE = Action(Verb.ICMP, "port-unreachable")
 
 
@@ -118,7 +121,7 @@ def masscan(zoo: Lab, rule: Rule) -> str:
                "-oG", "-"]  # fmt: skip
     trickle = zoo.popen([sys.executable, "-c", _TRICKLE, str(zoo.plan.scanner(4))], host="behind")
     try:
-        for _ in range(3):  # its receiver now and then begins too late for the answer
+        for _ in range(TRIES):
             done = zoo.run(command, capture_output=True, text=True, timeout=60)
             assert done.returncode == 0, done.stderr
             found = re.search(r"Ports: 561/(\w+)/tcp", done.stdout)
@@ -135,11 +138,14 @@ def zmap(zoo: Lab, rule: Rule) -> str:
     command = ["zmap", "-M", *module, "-p", "561", "-i", "eth0", "-G", router_mac(zoo), "-r", "10",
                "-c", "1", "--blacklist-file=/dev/null", "--output-filter=success=1 || success=0",
                "-f", "saddr,classification", "-O", "csv", "-q", f"{target}/32"]  # fmt: skip
-    done = zoo.run(command, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stderr
-    lines = done.stdout.splitlines()
-    assert lines[0] == "saddr,classification"
-    return lines[1].partition(",")[2] if len(lines) > 1 else NOTHING
+    for _ in range(TRIES):
+        done = zoo.run(command, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        lines = done.stdout.splitlines()
+        assert lines[0] == "saddr,classification"
+        if len(lines) > 1:
+            return lines[1].partition(",")[2]
+    return NOTHING
 
 
 @pytest.mark.netns
