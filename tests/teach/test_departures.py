@@ -16,7 +16,7 @@ from rawscan.lab.build import Lab
 from rawscan.lab.plan import host_of
 from rawscan.lab.records import Action, Behaviour, Filter, Host, Plan, Presence, Verb
 from rawscan.lab.tools import search_path
-from rawscan.model import ReplyKind
+from rawscan.model import ProbeKind, ReplyKind
 from rawscan.rules import BY_ID, RULES, Rule
 from rawscan.teach.departures import DEPARTURES, NOTHING, Departure, departures_from
 
@@ -138,13 +138,14 @@ def zmap(zoo: Lab, rule: Rule) -> str:
     command = ["zmap", "-M", *module, "-p", "561", "-i", "eth0", "-G", router_mac(zoo), "-r", "10",
                "-c", "1", "--blacklist-file=/dev/null", "--output-filter=success=1 || success=0",
                "-f", "saddr,classification", "-O", "csv", "-q", f"{target}/32"]  # fmt: skip
-    for _ in range(TRIES):
+    # Of ICMP errors about its UDP probes it misses every second one.
+    for _ in range(4 * TRIES if rule.probe is ProbeKind.UDP else TRIES):
         done = zoo.run(command, capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, done.stderr
         lines = done.stdout.splitlines()
         assert lines[0] == "saddr,classification"
         if len(lines) > 1:
-            return lines[1].partition(",")[2]
+            return str(lines[1]).partition(",")[2]
     return NOTHING
 
 
