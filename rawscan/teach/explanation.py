@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import floor
 
 from rawscan.model import Protocol, ReplyKind, State
 from rawscan.rules import BY_ID, Rule
@@ -113,20 +114,25 @@ def _odds(confidence: float, tries: int) -> str:
     """The arithmetic of silence, backwards from the record: confidence = 1 - loss ** tries."""
     doubt = 1 - confidence
     if not 0 < doubt < 1 or tries < 1:
-        return f"Sure to {confidence:.4%}."
+        return f"Sure to {_percent(confidence)}."
     loss = doubt ** (1 / tries)
     return (
         f"If {loss:.0%} of all exchanges are lost on this path, {tries} in a row are lost with a"
-        f" chance of {loss:.2f} ** {tries} = {doubt:.2g}; so it is sure to {confidence:.4%}."
+        f" chance of {loss:.2f} ** {tries} = {doubt:.2g}; so it is sure to {_percent(confidence)}."
     )
+
+
+def _percent(confidence: float) -> str:
+    """Rounded down, and never to certainty: this is about silence."""
+    return f"{min(floor(confidence * 1e6), 999_999) / 1e4:.4f} %"
 
 
 def _worth(case: Case) -> str:
     """What a forger who sees nothing of the path would have to guess."""
     if case.port.protocol is Protocol.TCP and case.rule.reply is not ReplyKind.SYN:
         return (
-            "The reply knows the probe's sequence number: 32 bits, which somebody off the path"
-            " would have to guess."
+            "The reply repeats a number of the probe's: 32 bits, which somebody off the path has to"
+            " guess if the asker chose them at random."
         )
     return (
         "The reply knows the probe's ports and nothing else: somebody off the path who guesses"

@@ -122,8 +122,13 @@ def _tcp_fields(read: _Reader, tcp: Tcp, case: Case, shot: Shot) -> Iterator[Fie
         return
     yield from read.at(13, 1, "flags", f"{int(tcp.flags):08b}", flag_names(tcp.flags))
     if shot.evidence is None:
-        if tcp.seq is not None:
-            yield from read.at(4, 4, "sequence number", str(tcp.seq), "who answers must know it")
+        is_ack = case.port.kind is ProbeKind.ACK
+        proves = (
+            "an ICMP error has to quote it" if is_ack else "an answer has to show that it knows it"
+        )
+        yield from read.at(4, 4, "sequence number", str(tcp.seq), proves)
+        if is_ack:
+            yield from read.at(8, 4, "acknowledgement", str(tcp.ack), "a RST has to repeat it")
         return
     probe = probe_of(case, shot)
     if probe is None or not isinstance(probe.packet.body, Tcp):
@@ -167,8 +172,7 @@ def _quoted_fields(shot: Shot, quoted: Packet, start: int) -> Iterator[Field]:
             yield from read.at(2, 2, "quoted destination port", str(dport), "the probed port")
     match quoted.body:
         case Tcp(seq=seq) if seq is not None:
-            meaning = "the probe's number, which a blind forger would have to guess"
-            yield from read.at(4, 4, "quoted sequence number", str(seq), meaning)
+            yield from read.at(4, 4, "quoted sequence number", str(seq), "the probe's, too")
 
 
 def probe_of(case: Case, reply: Shot) -> Shot | None:

@@ -13,6 +13,8 @@ from rawscan.teach.fields import Field
 from rawscan.teach.ladder import draw
 
 NARROWEST, WIDEST = 60, 100
+LADDER_COLUMNS = 76
+"""Wider, its ends would stand too far apart for the eye."""
 
 
 def write_explanation(explanation: Explanation, stream: TextIO, width: int | None = None) -> None:
@@ -35,7 +37,7 @@ def write_explanation(explanation: Explanation, stream: TextIO, width: int | Non
 def write_evidence(explanation: Explanation, stream: TextIO, columns: int) -> None:
     """Write the ladder, and the bytes that decided."""
     if explanation.ladder is not None:
-        _write(stream, [*draw(explanation.ladder, columns), ""])
+        _write(stream, [*draw(explanation.ladder, min(columns, LADDER_COLUMNS)), ""])
     for shot, fields in explanation.read:
         _write(stream, [*_field_lines(shot, fields, columns), ""])
 

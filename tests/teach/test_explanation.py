@@ -174,7 +174,22 @@ def test_confidence_is_the_arithmetic_of_the_record() -> None:
     (text,) = explain_case(case).sure
     # By hand: six tries, the least loss assumed is one in five: 0.2 ** 6 = 0.000064.
     assert "Asked 6 times" in text
-    assert "0.20 ** 6 = 6.4e-05; so it is sure to 99.9936%" in text
+    assert "0.20 ** 6 = 6.4e-05; so it is sure to 99.9936 %" in text
+
+
+def test_silence_is_never_certain() -> None:
+    for confidence in (1.0, 0.999999999):
+        told = record(BY_ID["syn-no-response"], confidence=confidence)
+        (text,) = explain_case(case_of_record(told, "x")).sure
+        assert "sure to 99.9999 %" in text.lower()
+
+
+def test_what_proves_an_answer_to_an_ack_is_its_acknowledgement_number() -> None:
+    case = example_of(BY_ID["ack-rst"], 4)
+    assert case is not None
+    (_, probe), (_, reply) = explain_case(case).read
+    repeated = {field.name: field.value for field in probe}["acknowledgement"]
+    assert {field.name: field.value for field in reply}["sequence number"] == repeated
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.id)
