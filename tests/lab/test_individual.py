@@ -16,6 +16,8 @@ def shape(word: str) -> list[tuple[str, object]]:
 
 def test_the_word_decides() -> None:
     assert shape("2b/ada") == shape("2b/ada") != shape("2b/bob")
+    dealt = [[behaviour for _, behaviour in shape(word)] for word in ("2b/ada", "2b/bob")]
+    assert dealt[0] != dealt[1]  # not the addresses alone
 
 
 def test_every_behaviour_is_there_once_and_no_name_gives_it_away() -> None:

@@ -65,6 +65,17 @@ def test_every_field_is_in_the_packet_at_that_place() -> None:
     assert seen > 2000
 
 
+def test_the_bytes_are_the_value_that_is_told() -> None:
+    for case in all_cases():
+        for _, fields in _explained(case).read:
+            for field in fields:
+                if "." in field.value or ":" in field.value:
+                    assert ip_address(field.data) == ip_address(field.value), field
+                else:
+                    base = 2 if field.name == "flags" else 10
+                    assert int.from_bytes(field.data) == int(field.value, base), field
+
+
 def test_field_values_are_what_scapy_reads() -> None:
     for case in all_cases():
         for shot, fields in _explained(case).read:
