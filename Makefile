@@ -9,10 +9,11 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 # What the lab needs, and what the tests compare with besides.
 LAB_TOOLS := nft ip unshare nsenter
 LAB_PACKAGES := nftables iproute2 util-linux
-TEST_TOOLS := $(LAB_TOOLS) nmap tshark tcpdump capinfos setpriv
-TEST_PACKAGES := $(LAB_PACKAGES) nmap tshark tcpdump wireshark-common
+TEST_TOOLS := $(LAB_TOOLS) nmap masscan zmap tshark tcpdump capinfos setpriv chromium chromedriver
+TEST_PACKAGES := $(LAB_PACKAGES) nmap masscan zmap tshark tcpdump wireshark-common chromium \
+	chromium-driver fonts-dejavu-core
 
-.PHONY: help venv demo test check format lint types imports lab bench clean
+.PHONY: help venv demo test check format lint types imports lab docs captures bench clean
 
 help: ## Show the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -59,6 +60,13 @@ types: venv ## Check the types
 
 imports: venv ## Check that imports go down the floors only
 	$(BIN)/lint-imports
+
+docs: venv ## Make what is made from the code: the reference of the rules
+	$(BIN)/python docs/make_reference.py
+
+captures: venv ## Make the curated captures again
+	@$(call have,$(LAB_TOOLS)) || $(call apt,$(LAB_PACKAGES))
+	for make in captures/*/make.py; do $(BIN)/python $$make || exit 1; done
 
 bench: venv ## Measure rawscan beside its peers, in namespaces of its own
 	@$(call have,$(TEST_TOOLS)) || $(call apt,$(TEST_PACKAGES))

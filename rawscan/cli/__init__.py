@@ -18,7 +18,9 @@ from rawscan.errors import INTERRUPTED, RawscanError
 _COMMANDS = {
     "scan": "Probe ports and say which state they are in, and why.",
     "pcap": "Read captures and reach the same verdicts by the same rules.",
-    "explain": "Explain a state, a rule, or show the whole rule table.",
+    "explain": "Explain a verdict, a state or a rule; show the rule table.",
+    "lesson": "Learn port states from first principles, in a lab of your own.",
+    "quiz": "Which state is it? Questions from real exchanges.",
     "lab": "A network of real kernels and firewalls to scan, without root.",
 }
 

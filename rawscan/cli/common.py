@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from math import isfinite
 from pathlib import Path
+from shutil import get_terminal_size
 from types import FrameType
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -104,6 +105,11 @@ def check_outputs(
     if recording is not None:
         written.append(("--write-pcap", recording))
     check_apart(written, inputs)
+
+
+def terminal_columns() -> int | None:
+    """How wide the terminal is that results go to; None if they go to a file or a pipe."""
+    return get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 class Results:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from rawscan.errors import LabError, UsageError
 if TYPE_CHECKING:
     from rawscan.lab.build import Lab
     from rawscan.lab.plan import Plan
+    from rawscan.lab.standing import Standing
 
 _ME = (sys.executable, "-m", "rawscan")
 
@@ -27,23 +28,33 @@ Claims = dict[tuple[str, str], tuple[str, str, str | None]]
 def command() -> None:
     """A network of real kernels and firewalls on this machine, built without root.
 
-    It lives in namespaces of its own and vanishes with the command; this machine's own network is
-    never touched.
+    It lives in namespaces of its own and vanishes with the command, or with `down` after `up`;
+    this machine's own network is never touched.
     """
 
 
+@command.command("list")
+def list_() -> None:
+    """List the labs that can be had by name."""
+    from rawscan.lab.menu import TOPOLOGIES
+
+    for topology in TOPOLOGIES.values():
+        click.echo(f"{topology.name:<17} {topology.about}")
+    click.echo("\nA lab of your own: `rawscan lab up FILE.toml` (docs/lab.md).")
+
+
 @command.command("show")
-def show() -> None:
-    """List the lab's hosts, what each does and what a scan must find."""
+@click.argument("topology", default="basic")
+def show(topology: str) -> None:
+    """List the hosts of TOPOLOGY (basic), what each does and what a scan must find."""
     from rich.console import Console
     from rich.table import Table
 
-    from rawscan.lab.plan import BASIC
-
+    _, plan = _plan(topology)
     table = Table(box=None, pad_edge=False)
     for heading in ("HOST", "ADDRESSES", "TCP", "UDP", "WHY"):
         table.add_column(heading, overflow="fold")
-    for host in BASIC.hosts:
+    for host in plan.hosts:
         words = {
             protocol: "\n".join(
                 f"{e.state.value} {e.reason}" for e in host.expected if e.protocol.value == protocol
@@ -54,21 +65,99 @@ def show() -> None:
     Console(width=None if sys.stdout.isatty() else 160, emoji=False).print(table)
 
 
+def _plan(topology: str) -> tuple[str, Plan]:
+    """A lab by its name on the menu, or by the name of a TOML file."""
+    from rawscan.lab.menu import TOPOLOGIES
+    from rawscan.lab.own import read_plan
+
+    if topology in TOPOLOGIES:
+        return topology, TOPOLOGIES[topology].plan
+    if not topology.endswith(".toml"):
+        raise UsageError(
+            f"there is no lab {topology!r}; there are {', '.join(TOPOLOGIES)}, and FILE.toml"
+        )
+    name, about, plan = read_plan(Path(topology))
+    return f"{name} ({about})" if about else name, plan
+
+
+@command.command("up")
+@click.argument("topology", default="basic", metavar="[TOPOLOGY | FILE.toml]")
+@click.option(
+    "--student", metavar="NAME", help="The lab that `rawscan quiz --student NAME` asks about."
+)
+@click.option("--class", "class_word", default="", metavar="WORD", help="Of the student's class.")
+def up(topology: str, student: str | None, class_word: str) -> None:
+    """Build a lab that stays up until `rawscan lab down`: one of `lab list`, or your own."""
+    from rawscan.lab import standing
+    from rawscan.lab.individual import individual, word_of
+
+    if student is None:
+        built = standing.up(*_plan(topology))
+    else:
+        built = standing.up(f"of {student}", individual(word_of(student, class_word)))
+    _say_standing(built)
+    click.echo("\n`rawscan lab shell` opens a shell on its scanner, `rawscan lab down` ends it.")
+
+
+@command.command("status")
+def status() -> int:
+    """Say which lab is up, and its hosts; exit code 1 if none is."""
+    from rawscan.lab import standing
+
+    found = standing.find()
+    if found is None:
+        click.echo("no lab is up; `rawscan lab up` builds one")
+        return 1
+    _say_standing(found)
+    return 0
+
+
+@command.command("down")
+def down() -> None:
+    """Take the lab down, with every process in it; nothing of it is left."""
+    from rawscan.lab import standing
+
+    click.echo("the lab is down" if standing.down() else "no lab was up")
+
+
+def _say_standing(found: Standing) -> None:
+    click.echo(f"the lab {found.name} is up: {len(found.hosts)} hosts\n")
+    width = max(len(name) for name, *_ in found.hosts)
+    for name, v4, v6, note in found.hosts:
+        click.echo(f"  {name:<{width}}  {v4:<12} {v6:<12}  {note}".rstrip())
+
+
 @command.command("shell")
 @click.argument("host", default="scanner")
-def shell(host: str) -> int:
-    """Build the lab and open a shell on HOST (the scanner); it goes when the shell ends."""
+@click.option(
+    "--topology",
+    metavar="NAME",
+    help="Build this lab for the shell, and take it down after it. Default: the lab that is up,"
+    " or else basic.",
+)
+def shell(host: str, topology: str | None) -> int:
+    """Open a shell on HOST (the scanner), in the lab that is up or in one built for it."""
+    from rawscan.lab import standing
     from rawscan.lab.build import Lab
-    from rawscan.lab.plan import BASIC
 
-    if host not in BASIC.namespaces():
-        raise UsageError(f"the lab has no host {host!r}; it has {', '.join(BASIC.namespaces())}")
-    with Lab.up(BASIC) as lab:
+    found = None if topology else standing.find()
+    if found is not None:
+        _check_host(host, list(found.door.namespaces))
+        click.echo(f"rawscan: on {host} of {found.name}; `exit` leaves it up", err=True)
+        return found.door.run(["sh", "-i"], host=host).returncode
+    _, plan = _plan(topology or "basic")
+    _check_host(host, plan.namespaces())
+    with Lab.up(plan) as lab:
         click.echo(
             f"rawscan: on {host}; scan 10.56.1.0/24 or fd56:1::11, and `exit` takes the lab down",
             err=True,
         )
         return lab.run(["sh", "-i"], host=host).returncode
+
+
+def _check_host(host: str, names: Sequence[str]) -> None:
+    if host not in names:
+        raise UsageError(f"the lab has no host {host!r}; it has {', '.join(names)}")
 
 
 @command.command("demo")

@@ -24,6 +24,7 @@ from rawscan.cli.common import (
     say,
     warn,
 )
+from rawscan.cli.explaining import check_explain, explain_findings, explain_option
 from rawscan.errors import INTERRUPTED, CaptureError, UsageError
 from rawscan.output.files import check_apart
 from rawscan.output.records import Record, analysis_records, history_record
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 )
 @output_option
 @json_option
+@explain_option
 @click.option(
     "--silence-wait",
     type=Finite(min=0),
@@ -75,11 +77,12 @@ def command(**options: Any) -> int:
     Verdicts are those of a live scan, by the same rules. Silence is a verdict only where the
     capture could have held an answer, and `unknown` elsewhere.
     """
+    check_explain(options)
     ports = None if options["ports"] is None else read_ports(options["ports"])
     with interruptible() as stop:
         sources = list(sources_of(options["files"], stop))
         named = [source for source in sources if not isinstance(source, CaptureError)]
-        told = _Told()
+        told = _Told(options["explain"])
         how = {"silence_wait_s": options["silence_wait"], "dissect": options["dissect"]}
         with _extracting(options["extract"], options["outputs"], named) as keep:
             results = Results(options["outputs"], options["as_json"], named)
@@ -91,6 +94,7 @@ def command(**options: Any) -> int:
     results.print_table()
     if not options["as_json"]:
         told.print()
+    told.explain()
     if results.rows.counts:
         say(f"rawscan: {results.rows}")
     elif not options["as_json"] and not code:
@@ -161,13 +165,15 @@ def _extracting(
 class _Told:
     """What was read: the tables beside that of the ports, and why there may be nothing to show."""
 
-    def __init__(self) -> None:
+    def __init__(self, explain: bool) -> None:
+        self._explain = explain
         self._traffic = TrafficRows()
         self._history = LongHistory()
         self._ports: dict[str, None] = {}
         self._matched = 0
         self._clients = 0
         self._undecoded: Counter[str] = Counter()
+        self._found: list[Analysis] = []
 
     def write(self, record: Record) -> None:
         """Keep a record for the tables."""
@@ -192,10 +198,21 @@ class _Told:
     def add(self, found: Analysis) -> None:
         """Take one more file into account."""
         self._history.add(found.findings)
+        if self._explain:
+            self._found.append(found)
         self._ports[found.ports] = None
         self._matched += found.matched
         self._clients += sum(s.port_role == "client" for s in found.traffic.sessions)
         self._undecoded += found.undecoded
+
+    def explain(self) -> None:
+        """Explain every verdict, if that was asked for; a pipe cannot be read again for it."""
+        for found in self._found:
+            path = Path(found.path)
+            if path.is_file():
+                explain_findings(path, found.findings)
+            else:
+                warn(f"{found.path}: cannot be read a second time, as --explain has to")
 
     def why_nothing(self) -> str:
         """Say that there was no probe, and what may be the reason."""

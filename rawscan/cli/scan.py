@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rawscan.cli.common import Results, check_outputs, interruptible, warn
+from rawscan.cli.explaining import check_explain, explain_records
 from rawscan.cli.scanoptions import scan_options
 from rawscan.cli.scanplan import show_plan
 from rawscan.cli.scanreport import progress, say_summary, scan_record, summary_record
@@ -29,6 +30,7 @@ def command(**options: Any) -> int:
 
     TARGET is an address, 10.0.0.0/24, 10.0.0.1-20, 10.0-3.*.1,5, a host name, or IPv6.
     """  # fmt: skip
+    check_explain(options)
     # NumPy's linear algebra, which is not used here, would start a thread for every core.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from rawscan.scanner.admission import admit
@@ -88,6 +90,8 @@ def _scan(request: Request, options: dict[str, Any], resumption: Resumption | No
         finally:
             results.close()
     results.print_table()
+    if options["explain"]:
+        explain_records(results.rows.shown, request.record_to)
     say_summary(summary, results)
     for why, times in scan.counters.not_sent.most_common(3):
         warn(f"{why} ({times} probes not sent)")

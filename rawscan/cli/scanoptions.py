@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from rawscan.cli.common import Finite, json_option, output_option, ports_option
+from rawscan.cli.explaining import explain_option
 
 
 class Rate(click.ParamType[float]):
@@ -38,6 +39,7 @@ _OPTIONS = (
     click.option("--ack", is_flag=True, help="ACK probes: which TCP ports are filtered at all?"),
     output_option,
     json_option,
+    explain_option,
     click.option(
         "--write-pcap",
         type=click.Path(path_type=Path),

@@ -13,7 +13,8 @@ import pickle
 import select
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -24,6 +25,39 @@ from rawscan.lab.tools import explain_refusal, may_make_namespaces, require_tool
 
 BUILD_TIMEOUT_S = 30.0
 CLOSE_TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """The way into a lab that is up, for whichever process of the same user.
+
+    `keeper` is the process that holds the namespaces, `namespaces` says under which file numbers.
+    """
+
+    keeper: int
+    namespaces: Mapping[str, int]
+    user_namespace: bool
+
+    def namespace(self, host: str) -> Path:
+        """Where the network namespace of `host` can be opened; `scanner` and `router` too."""
+        if host not in self.namespaces:
+            names = ", ".join(self.namespaces)
+            raise LabError(f"the lab has no namespace for {host!r}; it has {names}")
+        return Path(f"/proc/{self.keeper}/fd/{self.namespaces[host]}")
+
+    def argv(self, host: str, command: Sequence[str]) -> list[str]:
+        """The command line that runs `command` on `host`."""
+        prefix = ["nsenter", f"--net={self.namespace(host)}"]
+        if self.user_namespace:
+            prefix += [f"--user=/proc/{self.keeper}/ns/user", "--preserve-credentials"]
+        return [*prefix, "--", *command]
+
+    def run(
+        self, command: Sequence[str], host: str = "scanner", **options: Any
+    ) -> subprocess.CompletedProcess[Any]:
+        """`subprocess.run` on a host of the lab."""
+        options = {"check": False, **_with_path(options)}
+        return subprocess.run(self.argv(host, command), **options)  # noqa: PLW1510  (in options)
 
 
 class Lab:
@@ -58,26 +92,24 @@ class Lab:
 
     def namespace(self, host: str) -> Path:
         """Where the network namespace of `host` can be opened; `scanner` and `router` too."""
+        return self.door.namespace(host)
+
+    @property
+    def door(self) -> Door:
+        """The way in, for other processes as well; it leads nowhere once the lab is down."""
         if self._keeper.poll() is not None:
             raise LabError("the lab is down: its keeper has ended")
-        if host not in self._namespaces:
-            names = ", ".join(self._namespaces)
-            raise LabError(f"the lab has no namespace for {host!r}; it has {names}")
-        return Path(f"/proc/{self.pid}/fd/{self._namespaces[host]}")
+        return Door(self.pid, self._namespaces, self._user_namespace)
 
     def argv(self, host: str, command: Sequence[str]) -> list[str]:
         """The command line that runs `command` on `host`."""
-        prefix = ["nsenter", f"--net={self.namespace(host)}"]
-        if self._user_namespace:
-            prefix += [f"--user=/proc/{self.pid}/ns/user", "--preserve-credentials"]
-        return [*prefix, "--", *command]
+        return self.door.argv(host, command)
 
     def run(
         self, command: Sequence[str], host: str = "scanner", **options: Any
     ) -> subprocess.CompletedProcess[Any]:
         """`subprocess.run` on a host of the lab."""
-        options = {"check": False, **_with_path(options)}
-        return subprocess.run(self.argv(host, command), **options)  # noqa: PLW1510  (in options)
+        return self.door.run(command, host, **options)
 
     def popen(
         self, command: Sequence[str], host: str = "scanner", **options: Any
@@ -86,6 +118,10 @@ class Lab:
         process = subprocess.Popen(self.argv(host, command), **_with_path(options))
         self._started.append(process)
         return process
+
+    def wait(self) -> None:
+        """Return when the keeper has ended, and the lab with it."""
+        self._keeper.wait()
 
     def close(self) -> None:
         """Take the lab down, and with it every process in it. Harmless when it is down already."""
@@ -137,17 +173,11 @@ def _start_keeper(user_namespace: bool) -> subprocess.Popen[bytes]:
     command = ["unshare", "--net"]
     if user_namespace:
         command += ["--user", "--map-root-user"]
-    root = str(Path(__file__).parents[2])
-    environment = {
-        **os.environ,
-        "PATH": search_path(),
-        "PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")])),
-    }
     with _own_pidfd() as watched:
         command += ["--", sys.executable, "-P", "-m", "rawscan.lab.keeper", *map(str, watched)]
         return subprocess.Popen(
             command,
-            env=environment,
+            env=module_environment(),
             pass_fds=watched,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -155,6 +185,16 @@ def _start_keeper(user_namespace: bool) -> subprocess.Popen[bytes]:
             # Ctrl-C at a terminal is for this process, which then takes the lab down in order.
             start_new_session=True,
         )
+
+
+def module_environment() -> dict[str, str]:
+    """Environment in which `python -P -m rawscan...` finds this very program, and system tools."""
+    root = str(Path(__file__).parents[2])
+    return {
+        **os.environ,
+        "PATH": search_path(),
+        "PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")])),
+    }
 
 
 @contextlib.contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from rawscan.lab.records import FAMILIES, Action, Family, Filter, Host, Plan, Verb
+from rawscan.lab.records import DROP, FAMILIES, SYN_PROXY, Action, Family, Filter, Host, Plan, Verb
 from rawscan.model import Protocol
 
 _IP = {4: "ip", 6: "ip6"}
@@ -13,10 +13,17 @@ _ICMP = {4: "icmp", 6: "icmpv6"}
 
 def host_rules(host: Host) -> str:
     """The host's own firewall, or "" if it has none. All ports are treated alike."""
-    if host.behaviour.firewall is None:
+    behaviour = host.behaviour
+    # Where an actor answers, the kernel must hold its tongue.
+    firewall = Filter(DROP, DROP, DROP, DROP) if behaviour.answers else behaviour.firewall
+    if firewall is None:
         return ""
-    rules = _filter_rules(host.behaviour.firewall, {4: "meta nfproto ipv4", 6: "meta nfproto ipv6"})
-    return _table([_chain("input", "filter", rules)])
+    rules = _filter_rules(firewall, {4: "meta nfproto ipv4", 6: "meta nfproto ipv6"})
+    chains = [_chain("input", "filter", rules)]
+    if SYN_PROXY in (firewall.tcp4, firewall.tcp6):
+        # A SYN that is not tracked is what the proxy takes.
+        chains.append(_chain("prerouting", "raw", ["tcp flags syn notrack"]))
+    return _table(chains)
 
 
 def router_rules(plan: Plan) -> str:
@@ -49,6 +56,10 @@ def _filter_rules(filter_: Filter, matches: dict[int, str]) -> Iterator[str]:
 def _verdict(action: Action, family: Family) -> str:
     if action.verb is Verb.DROP:
         return "drop"
+    if action.verb is Verb.DROP_SYN:
+        return "tcp flags & (fin | syn | rst | ack) == syn drop"
+    if action.verb is Verb.SYN_PROXY:
+        return "ct state invalid,untracked synproxy"
     if action.verb is Verb.RESET:
         return "reject with tcp reset"
     # "type" is optional since nftables 1.0; with it, old versions understand the line too.

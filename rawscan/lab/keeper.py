@@ -123,15 +123,15 @@ class Keeper:
                 raise LabError(f"{command!r} for {name!r} failed: {stderr.strip()}")
 
     def _serve(self) -> None:
-        """Start the listeners and wait for each to say that it listens."""
+        """Start listeners and actors, and wait for each to say that it is there."""
         for host in self._hosts():
-            if not host.behaviour.listens:
+            command = self._service(host)
+            if not command:
                 continue
             self._enter(host.name)
-            command = [sys.executable, "-P", "-m", "rawscan.lab.server"]
             self.services.append(
                 subprocess.Popen(
-                    [*command, str(self.plan.port), str(host.v4), str(host.v6)],
+                    [sys.executable, "-P", "-m", *command],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.PIPE,
@@ -145,6 +145,14 @@ class Keeper:
                 service.kill()
                 complaint = service.stderr.read().decode(errors="replace").strip()
                 raise LabError(f"the lab's listener did not start: {complaint}")
+
+    def _service(self, host: Host) -> list[str]:
+        """The module that answers on this host, and its arguments; [] if only the kernel does."""
+        port, addresses = str(self.plan.port), [str(host.v4), str(host.v6)]
+        if host.behaviour.answers:
+            lists = ",".join(addresses), ",".join(host.behaviour.answers)
+            return ["rawscan.lab.actor", port, *lists]
+        return ["rawscan.lab.server", port, *addresses] if host.behaviour.listens else []
 
     def _check(self) -> None:
         """Look at what was built, rather than hope that it is ready."""

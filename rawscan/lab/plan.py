@@ -93,9 +93,10 @@ def _icmp(code4: str, code6: str) -> Filter:
     return Filter(v4, v4, v6, v6)
 
 
-def _host(
+def host_of(
     number: int, name: str, behaviour: Behaviour, note: str, expected: tuple[Expected, ...]
 ) -> Host:
+    """A host of the lab: its addresses follow from its number, 1 to 254 but for the router's."""
     plan = Plan(())
     dead_here = behaviour.presence is Presence.ABSENT_FROM_SCANNER_LINK
     network = plan.scanner_link if dead_here else plan.lan
@@ -113,32 +114,32 @@ def _reject_host(number: int, code4: str, code6: str, note: str) -> Host:
         filtered = _filtered(REJECT_REASONS[family][code], "target")
         udp = _CLOSED_UDP if code == "port-unreachable" else filtered
         expected += _expect(family, filtered, udp)
-    return _host(number, code4, Behaviour(firewall=_icmp(code4, code6)), note, expected)
+    return host_of(number, code4, Behaviour(firewall=_icmp(code4, code6)), note, expected)
 
 
 _PLAIN_HOSTS = (
-    _host(
+    host_of(
         10,
         "open",
         Behaviour(listens=True),
         "A program listens, so the kernel answers SYN with SYN+ACK and the program answers UDP.",
         _both(_OPEN_TCP, _OPEN_UDP),
     ),
-    _host(
+    host_of(
         11,
         "closed",
         Behaviour(),
         "Nobody listens, and the kernel says so itself: RST for TCP, port unreachable for UDP.",
         _both(_CLOSED_TCP, _CLOSED_UDP),
     ),
-    _host(
+    host_of(
         12,
         "drop",
         Behaviour(firewall=_uniform(DROP, DROP)),
         "A firewall throws the probe away without a word: silence.",
         _both(_SILENT_TCP, _SILENT_UDP),
     ),
-    _host(
+    host_of(
         13,
         "reset",
         Behaviour(firewall=_uniform(RESET, DROP)),
@@ -148,63 +149,63 @@ _PLAIN_HOSTS = (
 )
 
 _SPECIAL_HOSTS = (
-    _host(
+    host_of(
         28,
         "frag-needed",
         Behaviour(firewall=Filter(_FRAG_NEEDED, _FRAG_NEEDED, DROP, DROP)),
         "Fragmentation needed speaks of size, not of ports: it counts as silence.",
         _both(_SILENT_TCP, _SILENT_UDP),
     ),
-    _host(
+    host_of(
         9,
         "dead-onlink",
         Behaviour(presence=Presence.ABSENT_FROM_SCANNER_LINK),
         "Nobody answers ARP, so no probe ever left: the scanner's own kernel says unreachable.",
         _both(_NO_NEIGHBOUR, _NO_NEIGHBOUR),
     ),
-    _host(
+    host_of(
         30,
         "dead-routed",
         Behaviour(presence=Presence.ABSENT_FROM_LAN),
         "The last router finds nobody at this address, and says so after three seconds.",
         _both(_filtered("host-unreach", "router"), _filtered("host-unreach", "router")),
     ),
-    _host(
+    host_of(
         31,
         "router-prohibited",
         Behaviour(router_firewall=_icmp("admin-prohibited", "admin-prohibited")),
         "The router forbids it in the host's place; look at the answer's source address.",
         _both(_filtered("admin-prohibited", "router"), _filtered("admin-prohibited", "router")),
     ),
-    _host(
+    host_of(
         32,
         "router-port-unreach",
         Behaviour(router_firewall=_icmp("port-unreachable", "port-unreachable")),
         "A router cannot know the host's ports: port unreachable from it is a filter, not closed.",
         _both(_filtered("port-unreach", "router"), _filtered("port-unreach", "router")),
     ),
-    _host(
+    host_of(
         33,
         "router-reset",
         Behaviour(router_firewall=_uniform(RESET, DROP)),
         "The router forges a RST with the host's address on it: it looks closed.",
         _both(_CLOSED_TCP, _SILENT_UDP),
     ),
-    _host(
+    host_of(
         34,
         "expired",
         Behaviour(expires_at_router=True),
         "The probe runs out of hops at the router, which says so; the host never saw it.",
         _both(_filtered("time-exceeded", "router"), _filtered("time-exceeded", "router")),
     ),
-    _host(
+    host_of(
         35,
         "lossy",
         Behaviour(loss_percent=LOSS_PERCENT),
         "A closed host on a path that loses packets: one silence proves nothing, so ask again.",
         _both(_CLOSED_TCP, _CLOSED_UDP),
     ),
-    _host(
+    host_of(
         36,
         "rate-limited",
         Behaviour(default_icmp_limit=True),

@@ -46,11 +46,17 @@ REJECT_REASONS: dict[Family, dict[str, str]] = {
 
 
 class Verb(Enum):
-    """What a firewall does with a packet; `ICMP` goes with a code, by nftables' name."""
+    """What a firewall does with a packet; `ICMP` goes with a code, by nftables' name.
+
+    `DROP_SYN` is a firewall without memory: it drops what begins a TCP connection, and lets pass
+    what looks like the middle of one. `SYN_PROXY` answers every SYN itself.
+    """
 
     ACCEPT = "accept"
     DROP = "drop"
+    DROP_SYN = "drop-syn"
     RESET = "reset"
+    SYN_PROXY = "syn-proxy"
     ICMP = "icmp"
 
 
@@ -64,7 +70,9 @@ class Action:
 
 ACCEPT = Action(Verb.ACCEPT)
 DROP = Action(Verb.DROP)
+DROP_SYN = Action(Verb.DROP_SYN)
 RESET = Action(Verb.RESET)
+SYN_PROXY = Action(Verb.SYN_PROXY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +105,8 @@ class Behaviour:
 
     `firewall` is the host's own; `router_firewall` answers in the host's place. `loss_percent` is
     lost in each direction. `default_icmp_limit` leaves the kernel's ICMP rate limit as it ships;
-    everywhere else in the lab it is off.
+    everywhere else in the lab it is off. `answers` are replies that an actor sends in the kernel's
+    place, for what no kernel can be made to say: `("icmp:3/7",)`, `("rst", "syn-ack")`.
     """
 
     presence: Presence = Presence.LAN
@@ -107,6 +116,7 @@ class Behaviour:
     expires_at_router: bool = False
     loss_percent: int = 0
     default_icmp_limit: bool = False
+    answers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

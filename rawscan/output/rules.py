@@ -36,7 +36,7 @@ def rule_table(rules: Sequence[Rule], stream: TextIO, width: int | None = None) 
     for heading in headings:
         table.add_column(heading, overflow="fold", no_wrap=heading in ("RULE", "PROBE"))
     for rule in rules:
-        more = (rule.why, _citation(rule)) if wide else ()
+        more = (rule.why, citation(rule)) if wide else ()
         sender = _SENDERS[rule.from_target]
         table.add_row(
             rule.id, rule.probe.value, rule.signal, sender, _state(rule), rule.reason, *more
@@ -56,7 +56,7 @@ def rule_text(rule: Rule, stream: TextIO, width: int | None = None) -> None:
         ("state", _state(rule)),
         ("reason", rule.reason),
         ("why", rule.why),
-        ("source", _citation(rule) or "no RFC speaks of it"),
+        ("source", citation(rule) or "no RFC speaks of it"),
     ):
         lines = wrap(value, max(console.width - _INDENT, _INDENT))
         console.print(f"  {name:<7}", ("\n" + " " * _INDENT).join(lines))
@@ -68,7 +68,8 @@ def _state(rule: Rule) -> str:
     return f"[{STATE_STYLES[rule.state.value]}]{rule.state.value}[/]"
 
 
-def _citation(rule: Rule) -> str:
+def citation(rule: Rule) -> str:
+    """`RFC 9293, section 3.5.2`; "" where no RFC speaks of it."""
     if not rule.rfc:
         return ""
     place = rule.section if not rule.section[:1].isdigit() else f"section {rule.section}"

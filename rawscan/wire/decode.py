@@ -148,3 +148,16 @@ def _icmp(version: int, data: bytes, quotes: bool) -> Icmp:
         except DecodeError:
             quoted = None  # It quotes too little to say whose probe it was; that is no error.
     return Icmp(version, type_, code, quoted)
+
+
+def upper_layer(data: bytes) -> tuple[int, int]:
+    """Where in an IP packet the upper layer begins, and which protocol it is.
+
+    Raises `DecodeError` for what `decode` does not read either. Of a later fragment, where its data
+    begins.
+    """
+    decode(data, quotes=False)
+    if data[0] >> 4 == 4:
+        return (data[0] & 0xF) * 4, data[9]
+    offset, protocol, _ = _skip_extensions(data, data[6])
+    return offset, protocol

@@ -30,11 +30,11 @@ _ICMP6 = {
 
 
 def rst(probe: bytes, *, ttl: int = 64) -> bytes:
-    """The RST of a closed port (RFC 9293, section 3.5.2), for a SYN or an ACK."""
+    """The RST of a closed port (RFC 9293, section 3.5.2), for a SYN or an ACK, window 0."""
     ip, tcp = _parsed(probe)
     if tcp.flags.A:
-        return _tcp(ip, tcp, "R", seq=tcp.ack, ack=0, ttl=ttl)
-    return _tcp(ip, tcp, "RA", seq=0, ack=(tcp.seq + 1) % _SEQ, ttl=ttl)
+        return _tcp(ip, tcp, "R", seq=tcp.ack, ack=0, ttl=ttl, window=0)
+    return _tcp(ip, tcp, "RA", seq=0, ack=(tcp.seq + 1) % _SEQ, ttl=ttl, window=0)
 
 
 def syn_ack(probe: bytes, *, ttl: int = 64, window: int = 64_240, mss: int = 1460) -> bytes:

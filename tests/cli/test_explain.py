@@ -11,6 +11,7 @@ from rawscan.cli.explain import command
 from rawscan.errors import UsageError
 from rawscan.model import State
 from rawscan.rules import RULES, Rule, rules_for_state
+from rawscan.teach.words import STATES
 from tests.story import RAWSCAN
 
 
@@ -44,6 +45,8 @@ def test_a_state_shows_the_rules_that_give_it(state: State) -> None:
     rules = rules_for_state(state)
     text = explain(state.value)
     assert rules[0].id in text
+    if len(rules) > 1:
+        assert f"{state.value}: {STATES[state]}" in text
     if len(rules) > 1:
         assert ids(text) == {rule.id for rule in rules}
 

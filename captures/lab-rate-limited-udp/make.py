@@ -1,0 +1,8 @@
+"""Makes this case: scans the lab and writes what its plan expects. Run it from anywhere."""
+
+from pathlib import Path
+
+from rawscan.lab.recording import record
+
+if __name__ == "__main__":
+    record("rate-limited-udp", Path(__file__).parent)
