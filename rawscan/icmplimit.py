@@ -1,8 +1,8 @@
 """How fast a Linux kernel tells that UDP ports are closed, by default. Touches nothing.
 
-ICMP errors are limited twice: to each peer, and for the whole machine (RFC 1812, section 4.3.2.8,
-and RFC 4443, section 2.4 (f), ask for limits). The defaults are those of Linux: `icmp_ratelimit`,
-`icmp_msgs_per_sec`, `icmp_msgs_burst` in Documentation/networking/ip-sysctl.rst, and
+ICMP errors are limited twice: to each peer, and for the whole machine, which is 1,000 a second and
+no concern here (RFC 1812, section 4.3.2.8, and RFC 4443, section 2.4 (f), ask for limits). The
+defaults are those of Linux: `icmp_ratelimit` in Documentation/networking/ip-sysctl.rst, and
 XRLIM_BURST_FACTOR in net/ipv4/inetpeer.c.
 """
 
@@ -18,9 +18,6 @@ PEER_INTERVAL_V6_S = 0.0625
 """The same for IPv6, at the least. Kernels divide `net.ipv6.icmp.ratelimit` (1000 ms) by 2 for each
 whole 32 bits that the prefix of their route to the peer is short of 128, so by 16 on a default
 route (net/ipv6/icmp.c, "wider prefixes"); those that no longer do start from 100 ms."""
-
-GLOBAL_PPS, GLOBAL_BURST = 1000, 50
-"""Errors a second that one machine sends to all its peers together, and how many at once."""
 
 
 def floor_s(ports_per_host: int, version: int = 4) -> float:

@@ -248,6 +248,8 @@ class Shard:
             return cls(index, count)
         shown = repr(text if len(text) <= 40 else text[:37] + "...")
         what = "is not I/N with I from 1 to N"
+        if not match and re.fullmatch(r"\s*[0-9]+\s*/\s*[0-9]+\s*", text):
+            what = "has a number of more than 18 digits"
         if match and count and not index:
             what = "counts from 0, the first shard is 1"
         raise UsageError(

@@ -100,6 +100,12 @@ class Verdicts:
         """Equal numbers for rows whose records differ in targets and numbers alone."""
         return self.rule.astype(np.int16) * 2 + self.answered
 
+    def less_sure_than(self, wanted: float) -> int:
+        """How many silences are believed, and less than that."""
+        believed = ~self.answered & (self.confidence < wanted) & ~_IS_UNKNOWN[self.rule]
+        odd = (v for v in self.odd if v.reason_ip is None and v.state is not State.UNKNOWN)
+        return int(believed.sum()) + sum(verdict.confidence < wanted for verdict in odd)
+
     def by_state(self) -> Iterator[tuple[State, NDArray[np.intp]]]:
         """The rows of the columns, state by state."""
         numbers = _STATE_OF_RULE[self.rule]

@@ -169,9 +169,14 @@ def _times(plan: Plan) -> list[str]:
     return lines
 
 
+_YEAR_S = 365.25 * 86_400
+
+
 def _duration(seconds: float) -> str:
     """In the largest unit of which there are two or more."""
-    for unit, size in (("days", 86_400), ("hours", 3600), ("minutes", 60)):
+    if seconds >= 1000 * _YEAR_S:
+        return "thousands of years"
+    for unit, size in (("years", _YEAR_S), ("days", 86_400), ("hours", 3600), ("minutes", 60)):
         if seconds >= 2 * size:
             return f"{seconds / size:.1f} {unit}"
     return f"{seconds:.1f} s"

@@ -102,6 +102,7 @@ def summary_record(
     losses = scan.engine.losses
     answered = sum(model.answered for model in losses)
     lost = sum(model.lost for model in losses)
+    retries = scan.engine.settings.max_retries
     return {
         "type": "summary",
         "finished": rfc3339(finished_s),
@@ -114,7 +115,9 @@ def summary_record(
         "unmatched": scan.listener.unmatched,
         "misquoted": scan.listener.misquoted,
         "drops": counters.drops,
-        "loss": round(lost / (lost + answered), 4) if answered else None,
+        # With one try at each port, no answer tells of a loss.
+        "loss": round(lost / (lost + answered), 4) if answered and retries else None,
+        "unsure": counters.unsure,
         "complete": scan.complete,
     }
 
@@ -128,6 +131,11 @@ def say_summary(summary: dict[str, Any], results: Results) -> None:
         )
     if summary["drops"]:
         warn(f"the kernel dropped {summary['drops']} packets; try a lower --rate")
+    if summary["unsure"]:
+        warn(
+            f"{summary['unsure']} ports are silent with less --confidence than was asked for: too "
+            "few tries were left for so many losses; raise --max-retries, or lower --rate"
+        )
 
 
 @contextmanager

@@ -61,6 +61,8 @@ def targets_of(options: dict[str, Any]) -> TargetSet:
     for listed in options["lists"]:
         tokens += split_tokens(_read(listed), listed.name)
     if not tokens:
+        if any(listed.name == "<stdin>" for listed in options["lists"]):
+            raise UsageError("no target came on standard input, from which -iL - reads the list")
         raise click.UsageError("name a target: an address, a range, a host name, or -iL FILE")
     left_out: list[str | Token] = []
     for spec in options["exclude"]:

@@ -15,8 +15,9 @@ from rawscan.engine.rtt import RttEstimator
 from rawscan.engine.window import NOBODY, Floats, Ints, Window
 from rawscan.silence import OWN
 
-MAX_RETRY_DELAY_S = 1.0
-"""Retries back off by doubling, but not beyond this: patience is spent on more tries instead."""
+MAX_RETRY_DELAY_S = 0.6
+"""Retries back off by doubling, but not beyond this: patience is spent on more tries instead. Six
+tries are spread over 2.9 s so, or over more where answers take longer."""
 
 MAX_TRIES = 16
 """More cannot be told apart (`rawscan.wire.token`)."""

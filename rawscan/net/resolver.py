@@ -63,7 +63,7 @@ _ARP_REPLIES = [
 _ADVERTISEMENTS = [
     (_LOAD_BYTE, 0, 0, 20),  # next header: ICMPv6
     (_IF_EQUAL, 0, 3, 58),
-    (_LOAD_BYTE, 0, 0, 54),  # type: neighbour advertisement
+    (_LOAD_BYTE, 0, 0, 54),  # ICMPv6 type: neighbour advertisement
     (_IF_EQUAL, 0, 1, 136),
     (_RETURN, 0, 0, 0xFFFF),
     (_RETURN, 0, 0, 0),

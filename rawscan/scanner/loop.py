@@ -53,13 +53,15 @@ def steady_clock() -> Callable[[], float]:
 class Counters:
     """What happened on the wire, for the summary and for the progress bar.
 
-    `not_sent` counts the probes that the system would not send, by its reason.
+    `not_sent` counts the probes that the system would not send, by its reason; `unsure` verdicts of
+    silence that are less sure than was asked for.
     """
 
     probes_sent: int = 0
     replies: int = 0
     drops: int = 0
     decided: int = 0
+    unsure: int = 0
     not_sent: Counter[str] = field(default_factory=Counter)
     states: dict[str, int] = field(default_factory=dict)
 
@@ -134,16 +136,19 @@ class Scan:
                 yield from self._verdicts(_those(batch, chosen))
 
     def _turn(self) -> Iterator[Verdicts]:
-        for command in self.engine.poll(self._clock()):
+        yield from self._read(self._wait_s())
+        # What is decided is decided as of a moment up to which everything has been read: silence
+        # is not what lies unread, however long sending took, or this process was stopped.
+        now_s = self._clock()
+        yield from self._read(0.0)
+        for command in self.engine.poll(now_s):
             if isinstance(command, Send):
                 self._send(command)
             else:
                 yield from self._verdicts(command)
-        if self.engine.finished:
-            return
-        # Everything that has come is read before anything is decided: silence is not what lies
-        # unread, however long a slow link took to send.
-        timeout_s = self._wait_s()
+
+    def _read(self, timeout_s: float) -> Iterator[Verdicts]:
+        """Take in all that has come, waiting at most `timeout_s` for the first of it."""
         for _ in range(_MOST_BLOCKS):
             block = self._link.receive(timeout_s)
             yield from self._take(block)
@@ -259,6 +264,7 @@ class Scan:
         self.counters.decided += len(batch)
         for state, count in batch.states().items():
             states[state.value] = states.get(state.value, 0) + count
+        self.counters.unsure += batch.less_sure_than(self.engine.settings.confidence)
         for verdict in batch.odd:
             if verdict.revises is not None:
                 self.counters.decided -= 1

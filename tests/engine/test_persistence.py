@@ -58,8 +58,8 @@ def test_of_a_limited_host_only_paced_tries_count() -> None:
     assert path.confidence(at).tolist() == pytest.approx([1 - 0.2**6])
 
 
-def test_retries_back_off_to_a_second_and_start_from_the_last_try() -> None:
-    for tries, delay_s in ((1, 0.5), (2, 1.0), (3, 1.0), (9, 1.0)):
+def test_retries_back_off_a_little_and_start_from_the_last_try() -> None:
+    for tries, delay_s in ((1, 0.5), (2, 0.6), (3, 0.6), (9, 0.6)):
         path, _, at = asked(tries)
         assert path.due_s(at).tolist() == [12.0 + delay_s]
 
