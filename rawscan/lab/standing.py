@@ -38,7 +38,6 @@ class Standing:
     door: Door
     hosts: tuple[tuple[str, str, str, str], ...]
     warden: int
-    since_s: float
 
 
 def runtime_directory(environment: Mapping[str, str] = os.environ) -> Path:
@@ -101,7 +100,6 @@ def find() -> Standing | None:
             door=Door(data["keeper"], data["namespaces"], data["user_namespace"]),
             hosts=tuple(tuple(host) for host in data["hosts"]),
             warden=data["warden"],
-            since_s=data["since_s"],
         )
         alive = mine and _mark_of(standing.warden) == data["mark"]
     except FileNotFoundError:
@@ -184,7 +182,6 @@ def _note(name: str, lab: Lab) -> dict[str, Any]:
         "hosts": [[h.name, str(h.v4), str(h.v6), h.note] for h in lab.plan.hosts],
         "warden": os.getpid(),
         "mark": _mark_of(os.getpid()),
-        "since_s": time.time(),
     }
 
 

@@ -106,7 +106,7 @@ def test_a_note_that_lies_is_not_believed(home: Path) -> None:
     (home / "rawscan").mkdir()
     path = home / "rawscan" / "lab.json"
     lie = {"name": "x", "keeper": os.getpid(), "namespaces": {}, "user_namespace": False,
-           "hosts": [], "warden": os.getpid(), "mark": "another boot 1", "since_s": 0}  # fmt: skip
+           "hosts": [], "warden": os.getpid(), "mark": "another boot 1"}  # fmt: skip
     for text in (json.dumps(lie), json.dumps(lie | {"warden": 2**22 + 1}), "{", "[]"):
         path.parent.mkdir(exist_ok=True)
         path.write_text(text)
