@@ -19,6 +19,8 @@ from pathlib import Path
 from benchmarks import closed, cost, lossy, silent, start, transmit, udp
 from benchmarks.network import enter
 from benchmarks.rows import Effort, Row, table
+from rawscan.errors import LabError
+from rawscan.lab.tools import require_tools
 
 FAMILIES = {family.NAME: family for family in (transmit, closed, silent, lossy, udp, start, cost)}
 FULL, QUICK = Effort(rounds=5, slow=5), Effort(rounds=2, slow=1)
@@ -73,6 +75,10 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="2 rounds; print, write nothing")
     parser.add_argument("--only", action="append", choices=list(FAMILIES), metavar="FAMILY")
     options = parser.parse_args()
+    try:
+        require_tools()
+    except LabError as error:
+        sys.exit(str(error))
     enter("benchmarks.run", sys.argv[1:])
     effort = QUICK if options.quick else FULL
     for name in options.only or FAMILIES:
