@@ -1,124 +1,92 @@
-"""Times rawscan beside its peers in the lab's namespaces, and writes `RESULTS.md` beside itself.
+"""Measures rawscan beside nmap, masscan and zmap, and writes `RESULTS.md` beside itself.
 
-Each row runs both commands in turn, A B A B ..., and gives the medians and their ratio: single
-times on a shared machine mean little, ratios within one run do. A missing peer is said to be so.
+    python -m benchmarks.run [--quick] [--only FAMILY]...
+
+`make bench` runs it. Everything happens in namespaces of its own; no packet leaves them. Each
+family of rows is a module, and each that is done has its section written at once; the sections of
+the others stay. `--quick` prints only.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import platform
-import shutil
-import subprocess
 import sys
-import tempfile
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from statistics import median
 
-from rawscan.lab.build import Lab
+from benchmarks import closed, cost, lossy, silent, start, transmit, udp
+from benchmarks.network import enter
+from benchmarks.rows import Effort, Row, table
+from rawscan.errors import LabError
+from rawscan.lab.tools import require_tools
 
-RUNS = 5
+FAMILIES = {family.NAME: family for family in (transmit, closed, silent, lossy, udp, start, cost)}
+FULL, QUICK = Effort(rounds=5, slow=5), Effort(rounds=2, slow=1)
 RESULTS = Path(__file__).with_name("RESULTS.md")
-RAWSCAN = (str(Path(sys.executable).with_name("rawscan")),)
+HEADER = """# Measured with `make bench`
 
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One comparison: what is done, and the commands that do it. `host` None: outside the lab."""
-
-    work: str
-    ours: Sequence[str]
-    theirs: Sequence[str]
-    host: str | None = "scanner"
-
-
-def rows(lab: Lab, recording: Path) -> list[Row]:
-    """What is measured."""
-    closed = str(lab.plan.host("closed").v4)
-    everybody = [str(target) for target in lab.plan.targets(4)]
-    nmap = ("nmap", "-n", "-Pn", "-sS", "-sU", "-p561")
-    return [
-        Row("show the help", (*RAWSCAN, "--help"), ("nmap", "--help"), None),
-        Row("one closed host, SYN and UDP", (*RAWSCAN, "scan", closed), (*nmap, closed)),
-        Row(
-            f"the lab's {len(everybody)} IPv4 addresses, SYN and UDP",
-            (*RAWSCAN, "scan", *everybody),
-            (*nmap, *everybody),
-        ),
-        Row(
-            "read the recording of that scan back",
-            (*RAWSCAN, "pcap", str(recording)),
-            ("tshark", "-n", "-r", str(recording), "-z", "conv,tcp", "-q"),
-            None,
-        ),
-    ]
-
-
-def timed_s(run: Callable[[], object]) -> float:
-    """Wall-clock seconds of one run."""
-    started_s = time.perf_counter()
-    run()
-    return time.perf_counter() - started_s
-
-
-def measure(lab: Lab, row: Row) -> str:
-    """One line of the table."""
-
-    def once(command: Sequence[str]) -> None:
-        argv = list(command) if row.host is None else lab.argv(row.host, command)
-        subprocess.run(argv, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-    if shutil.which(row.theirs[0]) is None:
-        return f"| {row.work} | - | {row.theirs[0]} is missing | - |"
-    once(row.ours)  # warm both up, so that the disk is not what is measured
-    once(row.theirs)
-    ours, theirs = [], []
-    for _ in range(RUNS):
-        ours.append(timed_s(lambda: once(row.ours)))
-        theirs.append(timed_s(lambda: once(row.theirs)))
-    ratio = median(a / b for a, b in zip(ours, theirs, strict=True))
-    peer = row.theirs[0]
-    return f"| {row.work} | {median(ours):.3f} s | {median(theirs):.3f} s ({peer}) | {ratio:.2f} |"
+Rounds alternate: each runs every program once, one after the other. Cells are medians, or every
+round where each counts. Ratio: rawscan over the peer in the same round, the median of the rounds.
+What holds a missed goal back, what else was tried and what surprised: [NOTES.md](NOTES.md).
+`make bench BENCH_ARGS='--only FAMILY'` measures one family again.
+"""
 
 
 def machine() -> str:
-    """What this was measured on."""
+    """What this is measured on."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return (
-        f"{platform.system()} {platform.release()}, {os.cpu_count()} cores, {memory:.0f} GiB, "
-        f"Python {platform.python_version()}"
+        f"{platform.system()} {platform.release()}, {os.cpu_count()} cores ({processor()}),"
+        f" {memory:.0f} GiB, Python {platform.python_version()}"
     )
+
+
+def processor() -> str:
+    """Its model, as the kernel names it."""
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() == "model name":
+            return value.strip()
+    return platform.machine()
+
+
+def section(name: str, rows: Sequence[Row], effort: Effort) -> str:
+    """One family's part of the results."""
+    family = FAMILIES[name]
+    slow = f", {effort.slow} of slow peers" if effort.slow < effort.rounds else ""
+    where = f"`{name}`: {effort.rounds} rounds{slow}. {machine()}."
+    return f"## {family.TITLE}\n\n{family.ABOUT}\n\n{where}\n\n{table(rows)}\n"
+
+
+def merged(results: str, new: str) -> str:
+    """The results with one section in the place of the one of its title; in the families' order."""
+    sections = {}
+    for text in [*results.split("\n## ")[1:], new.removeprefix("## ")]:
+        sections[text.partition("\n")[0]] = text.strip()
+    order = [family.TITLE for family in FAMILIES.values()]
+    return "\n## ".join([HEADER, *(f"{sections[t]}\n" for t in order if t in sections)])
 
 
 def main() -> None:
-    """Measure everything and write the results."""
-    with tempfile.TemporaryDirectory() as directory, Lab.up() as lab:
-        recording = Path(directory) / "lab.pcapng"
-        targets = [str(target) for target in lab.plan.targets(4)]
-        lab.run(
-            [*RAWSCAN, "scan", *targets, "--write-pcap", str(recording)],
-            check=True,
-            stdout=subprocess.DEVNULL,
-        )
-        lines = [measure(lab, row) for row in rows(lab, recording)]
-    table = "\n".join(
-        [
-            "# Measured with `make bench`",
-            "",
-            f"{machine()}. Medians of {RUNS} alternating runs of the whole command;",
-            "the ratio is the median of the runs' ratios, below 1 where rawscan is faster.",
-            "",
-            "| work | rawscan | peer | ratio |",
-            "|---|---|---|---|",
-            *lines,
-            "",
-        ]
-    )
-    RESULTS.write_text(table)
-    print(table)
+    """Measure, and write the results as they come."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="2 rounds; print, write nothing")
+    parser.add_argument("--only", action="append", choices=list(FAMILIES), metavar="FAMILY")
+    options = parser.parse_args()
+    try:
+        require_tools()
+    except LabError as error:
+        sys.exit(str(error))
+    enter("benchmarks.run", sys.argv[1:])
+    effort = QUICK if options.quick else FULL
+    for name in options.only or FAMILIES:
+        text = section(name, FAMILIES[name].measure(effort), effort)
+        print(text, flush=True)
+        if not options.quick:
+            old = RESULTS.read_text() if RESULTS.exists() else ""
+            RESULTS.write_text(merged(old, text))
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ class FrameSender:
 
         `bypass_qdisc` skips traffic control (packet(7), PACKET_QDISC_BYPASS), and hides the frames
         from sniffers on this machine. Off, because on a veth pair it gains nothing: 0.99 of the
-        rate without it, 1.00 with a `FrameReceiver` on the same interface (`benchmarks/transmit.py`
+        rate without it, 1.00 with a `FrameReceiver` on the same interface (`benchmarks/sender.py`
         has it as `packet-bypass`).
         `patience_s` is how long `send` waits for a full queue that does not move at all.
         Raises `PrivilegeError` without CAP_NET_RAW, `LinkError` if the interface will not do.

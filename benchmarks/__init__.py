@@ -1,0 +1,1 @@
+"""Measures rawscan beside its peers; `run` is the one entry."""
