@@ -42,6 +42,10 @@ class CaptureError(RawscanError):
         self.offset = offset
 
 
+class OutputError(RawscanError):
+    """An output cannot be written any further; what was written before is still there."""
+
+
 class LinkError(RawscanError):
     """The network would not take or give packets."""
 

@@ -6,7 +6,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from math import isfinite
 from pathlib import Path
 from shutil import get_terminal_size
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
+from rawscan.errors import OutputError
 from rawscan.output.files import (
     JsonLines,
     check_apart,
@@ -122,8 +123,12 @@ class Results:
         self, outputs: Sequence[Path], as_json: bool, inputs: Iterable[Path | BinaryIO] = ()
     ) -> None:
         check_outputs(outputs, inputs)
-        self._journals = [open_output(path) for path in outputs if is_journal(path)]
-        self._others = [open_output(path) for path in outputs if not is_journal(path)]
+        journals = [path for path in outputs if is_journal(path)]
+        others = [path for path in outputs if path not in journals]
+        self._journals = [open_output(path) for path in journals]
+        self._others = [open_output(path) for path in others]
+        sinks = (*self._journals, *self._others)
+        self._paths = {id(s): p for s, p in zip(sinks, (*journals, *others), strict=True)}
         if as_json:
             self._others.append(JsonLines(sys.stdout))
         self._as_json = as_json
@@ -134,31 +139,55 @@ class Results:
         self._journals.append(journal)
 
     def write(self, record: Record) -> None:
-        """Give a record to every output, to the journals first."""
-        for sink in (*self._journals, *self._others):
-            sink.write(record)
+        """Give a record to every output, to the journals first.
+
+        Raises `OutputError` for a file that cannot be written any further, and leaves it alone.
+        """
+        self._each(lambda sink: sink.write(record))
         if record["type"] == "port" and not self._as_json:
             self.rows.add(record)
 
     def write_ports(self, batch: Verdicts) -> None:
-        """Give many verdicts to every output."""
-        for sink in (*self._journals, *self._others):
-            sink.write_ports(batch)
+        """Give many verdicts to every output. Raises `OutputError`, as `write` does."""
+        self._each(lambda sink: sink.write_ports(batch))
         if not self._as_json:
             self.rows.add_ports(batch)
+
+    def _each(self, give: Callable[[Sink], None]) -> None:
+        for sinks in (self._journals, self._others):
+            for sink in list(sinks):
+                try:
+                    give(sink)
+                except OSError as error:
+                    failed = self._failed(sink, error)
+                    sinks.remove(sink)
+                    with suppress(OSError):
+                        sink.close()
+                    raise failed from error
+
+    def _failed(self, sink: Sink, error: OSError) -> Exception:
+        """What to raise; on standard output the error itself: whoever read there has gone."""
+        path = self._paths.get(id(sink))
+        if path is None:
+            return error
+        return OutputError(f"{path}: cannot be written any further: {error.strerror}")
 
     def end(self, record: Record) -> None:
         """Give the last record to every output, and finish it.
 
         To the journals last: where they say that a scan is complete, all files have their names.
+        Raises `OutputError` for a file that cannot be finished.
         """
         for sinks in (self._others, self._journals):
             while sinks:
                 sink = sinks.pop(0)
                 try:
-                    sink.write(record)
-                finally:
-                    sink.close()
+                    try:
+                        sink.write(record)
+                    finally:
+                        sink.close()
+                except OSError as error:
+                    raise self._failed(sink, error) from error
 
     def close(self) -> None:
         """Finish every file that is not finished, even if one cannot be."""

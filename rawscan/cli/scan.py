@@ -15,7 +15,7 @@ from rawscan.cli.scanoptions import scan_options
 from rawscan.cli.scanplan import show_plan
 from rawscan.cli.scanreport import progress, say_summary, scan_record, summary_record
 from rawscan.cli.scanrequest import read_from, request_of, targets_of
-from rawscan.errors import INTERRUPTED, UsageError
+from rawscan.errors import INTERRUPTED, OutputError, RawscanError, UsageError
 from rawscan.output.files import is_journal
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ def _scan(request: Request, options: dict[str, Any], resumption: Resumption | No
     with interruptible() as stop, open_scan(request, stop, warn, done) as scan:
         results = Results(options["outputs"], options["as_json"])
         started_s = time.time()
+        failed: RawscanError | None = None
         try:
             if resumption is None:
                 results.write(scan_record(request, scan.link_name, started_s))
@@ -87,20 +88,24 @@ def _scan(request: Request, options: dict[str, Any], resumption: Resumption | No
                     tick()
             summary = summary_record(request, scan, started_s, earlier)
             results.end(summary)
+        except OutputError as error:  # What is known is still worth telling.
+            failed = error
+            summary = summary_record(request, scan, started_s, earlier)
         finally:
             results.close()
     results.print_table()
     if options["explain"]:
         explain_records(results.rows.shown, request.record_to)
-    say_summary(summary, results)
+    say_summary(summary, results, request)
     for why, times in scan.counters.not_sent.most_common(3):
         warn(f"{why} ({times} probes not sent)")
-    if scan.error is not None:
-        warn(f"{scan.error}; the scan ended there and its results are incomplete")
+    journals = [resumption.path] if resumption else filter(is_journal, options["outputs"])
+    more = "".join(f"; go on with rawscan scan --resume {path}" for path in [*journals][:1])
+    failed = failed or scan.error
+    if failed is not None:
+        warn(f"{failed}; the scan ended there and its results are incomplete{more}")
         return 1
     if not scan.complete:
-        journals = [resumption.path] if resumption else filter(is_journal, options["outputs"])
-        more = "".join(f"; go on with rawscan scan --resume {path}" for path in [*journals][:1])
         warn(f"interrupted: the results are incomplete; what was still open is `unknown`{more}")
         return INTERRUPTED
     return 0 if scan.counters.probes_sent or not scan.counters.decided else 1

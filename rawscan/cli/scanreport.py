@@ -122,7 +122,7 @@ def summary_record(
     }
 
 
-def say_summary(summary: dict[str, Any], results: Results) -> None:
+def say_summary(summary: dict[str, Any], results: Results, request: Request) -> None:
     """Tell who sits at a terminal how it went, and everybody what was lost."""
     if results.rows.counts:
         say(
@@ -131,7 +131,7 @@ def say_summary(summary: dict[str, Any], results: Results) -> None:
         )
     if summary["drops"]:
         warn(f"the kernel dropped {summary['drops']} packets; try a lower --rate")
-    if summary["unsure"]:
+    if summary["unsure"] and not request.settings.contradictory:
         warn(
             f"{summary['unsure']} ports are silent with less --confidence than was asked for: too "
             "few tries were left for so many losses; raise --max-retries, or lower --rate"

@@ -50,6 +50,11 @@ class Settings:
         """Fewer silent tries than this are never believed, whatever the path looks like."""
         return min(tries_needed(MIN_LOSS, self.confidence), self.max_retries + 1)
 
+    @property
+    def contradictory(self) -> bool:
+        """Do so few retries not allow that confidence, however clean the path is?"""
+        return self.max_retries + 1 < tries_needed(MIN_LOSS, self.confidence)
+
 
 @dataclass(frozen=True, slots=True)
 class Send:

@@ -29,7 +29,7 @@ FIELDS = {
     "port": "type target port protocol probe state reason reason_ip reason_ttl rtt_ms tries"
     " confidence rule hints time revises",
     "summary": "type finished elapsed_s targets results states probes_sent replies unmatched"
-    " misquoted drops loss complete",
+    " misquoted drops loss unsure complete",
 }
 
 

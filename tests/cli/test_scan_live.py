@@ -11,6 +11,7 @@ import re
 import select
 import signal
 import struct
+import subprocess
 import termios
 import time
 from pathlib import Path
@@ -19,7 +20,7 @@ import pytest
 
 from rawscan.lab.build import Lab
 from tests.lab.helpers import until
-from tests.story import RAWSCAN, claim, ports_of, rawscan, read_records
+from tests.story import RAWSCAN, apart, claim, ports_of, rawscan, read_records
 
 pytestmark = pytest.mark.netns
 
@@ -186,3 +187,22 @@ def test_addresses_on_a_terminal_are_not_taken_for_emoji(lab: Lab) -> None:
     assert code in (0, 1)
     text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown)
     assert [line.split()[0] for line in text.splitlines() if "561/tcp" in line] == [target]
+
+
+def test_a_file_that_cannot_grow_ends_the_scan_with_what_is_known(tmp_path: Path) -> None:
+    """As a full disk does, a limit on the size of files: told by name, and resumed afterwards."""
+    journal = tmp_path / "x.jsonl"
+    scan = ["scan", "127.0.0.1", "-p", "1-600", "--no-udp", "-o", str(journal)]
+    command = apart(["prlimit", "--fsize=65536", "--", *RAWSCAN, *scan])
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 1
+    assert f"{journal}: cannot be written any further: File too large" in ended.stderr
+    assert f"go on with rawscan scan --resume {journal}" in ended.stderr
+    assert "closed" in ended.stdout
+    known = [r["port"] for r in read_records(journal.read_text()) if r["type"] == "port"]
+    assert 0 < len(known) == len(set(known)) < 600
+    command = apart([*RAWSCAN, "scan", "--resume", str(journal)])
+    resumed = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert resumed.returncode == 0, resumed.stderr
+    asked = [r["port"] for r in read_records(journal.read_text()) if r["type"] == "port"]
+    assert sorted(asked) == list(range(1, 601))
