@@ -98,6 +98,17 @@ class TargetSet:
         index = self._v6.index(int(address))
         return index if index < 0 else self._v4.count + index
 
+    def within(self, version: int, spans: Iterable[Span]) -> TargetSet:
+        """Those of one IP version that lie in any of the spans, without names."""
+        if version == 4:
+            return TargetSet(self._v4.difference(self._v4.difference(Ipv4Set.of(spans))))
+        outside = self._v6.difference(Ipv6Set.of(spans))
+        return TargetSet(Ipv4Set(), self._v6.difference(outside))
+
+    def first_from(self, version: int, address: int) -> int | None:
+        """The least member of one IP version that is not below `address`; both as integers."""
+        return (self._v4 if version == 4 else self._v6).first_from(address)
+
     def spans(self, version: int) -> Iterator[tuple[int, int]]:
         """First and last address, as integers, of the longest runs of one IP version."""
         return self._v4.spans() if version == 4 else self._v6.spans()

@@ -118,6 +118,12 @@ def each_source(source_of: Callable[[IPAddress], IPAddress]) -> Sources:
     return sources
 
 
+KERNELS_PORTS = 8
+"""So many ports on our own link are left to the kernel on the raw IP link: it reports so few dead
+neighbours reliably (its ICMP errors come in bursts of 50, and each port is tried some six times),
+what it says is in the recording, and a scan of a few ports begins at once. It reports nothing to
+sockets that are bound to an interface, since it does so over loopback."""
+
 LARGEST_HEADERS = 64
 """Bytes of IPv6 and TCP headers with the MSS option: no probe has more before its payload."""
 
@@ -171,7 +177,15 @@ def open_link(request: Request, ports: range, tell: Callable[[str], None]) -> tu
         return Batched(ScapyLink(request.interface)), sources
     parts = {4: request.targets.v4, 6: request.targets.v6}
     versions = [version for version, part in parts.items() if part]
-    return Batched(RawIpLink(request.interface, versions)), sources
+    link = RawIpLink(request.interface, versions)
+    each = sum(request.ports.of(kind.protocol).count for kind in request.kinds)
+    few = 0 if request.interface else KERNELS_PORTS // each
+    if request.targets.count <= few:
+        return Batched(link), sources
+    from rawscan.net.onlink import DeadNeighbours
+
+    neighbours = DeadNeighbours(request.interface, request.source_ip, few)
+    return Batched(link, neighbours=neighbours), sources
 
 
 def _wants_ethernet(request: Request) -> bool:
@@ -235,7 +249,7 @@ def open_scan(
     with ExitStack() as stack:
         link, sources = open_link(request, token.source_ports, tell)
         stack.callback(link.close)
-        link.prepare(space.target_blocks(), request.settings.rate_pps)
+        link.prepare(request.targets, request.settings.rate_pps, stop)
         writer = None
         if request.record_to is not None:
             writer = stack.enter_context(_recorder(request, request.record_to))
