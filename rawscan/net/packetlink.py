@@ -15,7 +15,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from rawscan.errors import LinkError, NeighbourError
+from rawscan.errors import BusyError, LinkError, NeighbourError
 from rawscan.model import IPAddress
 from rawscan.net.framesender import FrameSender
 from rawscan.net.link import Block, Sent
@@ -109,7 +109,7 @@ class EthernetLink:
         if bad:
             frames[:, :length] = kept
         if sent < len(good):
-            error = error or LinkError(f"{self._interface} takes no more frames; lower the --rate")
+            error = error or BusyError(f"{self._interface} takes no more frames; lower the --rate")
             refused += [(int(index), error) for index in good[sent:]]
         return Sent(times_s, refused)
 
