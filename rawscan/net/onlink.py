@@ -40,6 +40,16 @@ class Part:
     version: int
     targets: TargetSet
 
+    def require_askable(self) -> None:
+        """Raise `LinkError` if they are too many."""
+        if self.targets.count > MOST_NEIGHBOURS:
+            raise LinkError(
+                f"{self.targets.count} targets are on our own link ({self.path.interface}), and "
+                f"no more than {MOST_NEIGHBOURS} can be asked for their MAC addresses; scan "
+                "smaller parts, or use --link rawip, which asks none of so many and takes dead "
+                "ones for filtered"
+            )
+
     def blocks(self) -> Iterator[Rows]:
         """Their addresses as rows, made as they are asked for."""
         octets = 4 if self.version == 4 else 16
@@ -69,6 +79,17 @@ def on_link(finder: PathFinder, targets: TargetSet) -> list[Part]:
     return found
 
 
+def ways_of(finder: PathFinder, targets: TargetSet) -> Iterator[Path | LinkError]:
+    """Each different way to these targets, or why there is none, in the order of the targets."""
+    numbers = {
+        number: None
+        for version in (4, 6)
+        for number, _ in finder.parts(partial(targets.first_from, version), version)
+    }
+    for number in numbers:
+        yield finder.answers[number]
+
+
 def _has_neighbours(path: Path, version: int, first: int) -> bool:
     target = IPv4Address(first) if version == 4 else IPv6Address(first)
     ethernet = path.kind is LinkKind.ETHERNET and path.mac is not None
@@ -87,13 +108,7 @@ class Neighbours:
 
         Raises `LinkError` if they are too many, or the interface will not do.
         """
-        if part.targets.count > MOST_NEIGHBOURS:
-            raise LinkError(
-                f"{part.targets.count} targets are on our own link ({part.path.interface}), and "
-                f"no more than {MOST_NEIGHBOURS} can be asked for their MAC addresses; scan "
-                "smaller parts, or use --link rawip, which asks none of so many and takes dead "
-                "ones for filtered"
-            )
+        part.require_askable()
         with Resolver(part.path, part.version, rate_pps=rate_pps) as resolver:
             self._keep(part.version, list(resolver.stream(part.blocks(), stop)))
 
@@ -138,22 +153,28 @@ class Neighbours:
 class DeadNeighbours:
     """Keeps packets to dead neighbours from a link whose kernel finds the living ones itself."""
 
-    def __init__(self, interface: str | None, source: IPAddress | None, few: int) -> None:
+    def __init__(
+        self, interface: str | None, source: IPAddress | None, few: int, *, skip_many: bool = False
+    ) -> None:
         """`interface` and `source` are what the sending sockets are bound to.
 
-        So `few` neighbours are left to the kernel.
+        So `few` neighbours are left to the kernel, and with `skip_many` also those that are more
+        than can be asked.
         """
+        self._skip_many = skip_many
         self._bound = interface, source
         self._few = few
         self._neighbours = Neighbours()
 
     def prepare(self, targets: TargetSet, rate_pps: float, stop: Callable[[], bool]) -> None:
-        """Ask those on our own links, unless they are few or too many."""
+        """Ask those on our own links. Raises `LinkError` if they are too many."""
         with PathFinder(*self._bound) as finder:
             parts = on_link(finder, targets)
             if sum(part.targets.count for part in parts) <= self._few:
                 return
             for part in parts:
+                if not self._skip_many:
+                    part.require_askable()
                 # What cannot be asked here is the kernel's business, and it says so when sending.
                 with suppress(LinkError):
                     self._neighbours.learn(part, rate_pps, stop)

@@ -193,6 +193,7 @@ def open_ethernet(
     source_ports: range,
     *,
     xdp: bool = False,
+    tell: Callable[[str], None] = lambda _: None,
     size: int = 0,
     replies: int = _MOST_SLOTS,
 ) -> EthernetLink:
@@ -200,6 +201,8 @@ def open_ethernet(
 
     The ring has room for all of so many `replies`, within bounds: the kernel takes 1.6 ms to make
     a megabyte of it.
+
+    `tell` is given one line if AF_XDP is asked for and the interface has none.
 
     Raises `PrivilegeError` without CAP_NET_RAW, `LinkError` if the interface will not do.
     """
@@ -209,15 +212,10 @@ def open_ethernet(
     ring_bytes = ring_slots(replies) * _SLOT_BYTES
     receiver = FrameReceiver(path.interface, filter_for(source_ports), ring_bytes, _SLOT_BYTES)
     try:
-        sender: Sender = (
-            _xdp_sender(path.interface, stride)
-            if xdp
-            else FrameSender(path.interface, _BATCH, stride)
-        )
+        name, sender = _sender(path.interface, stride, xdp, tell)
     except BaseException:
         receiver.close()
         raise
-    name = "xdp" if xdp else "packet"
     return EthernetLink(name, path.interface, path.mac, finder, sender, receiver)
 
 
@@ -229,7 +227,15 @@ def ring_slots(replies: int) -> int:
     return min(max(1 << (replies - 1).bit_length(), _LEAST_SLOTS), _MOST_SLOTS)
 
 
-def _xdp_sender(interface: str, stride: int) -> Sender:
-    from rawscan.net.xdp import XdpSender
+def _sender(
+    interface: str, stride: int, xdp: bool, tell: Callable[[str], None]
+) -> tuple[str, Sender]:
+    """The sender, and the name of the link that it makes."""
+    if xdp:
+        from rawscan.net.xdp import XdpSender
 
-    return XdpSender(interface, _BATCH, stride)
+        try:
+            return "xdp", XdpSender(interface, _BATCH, stride)
+        except LinkError as error:
+            tell(f"{error}; using the packet link instead")
+    return "packet", FrameSender(interface, _BATCH, stride)

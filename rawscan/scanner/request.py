@@ -35,6 +35,8 @@ from rawscan.wire.token import Token
 
 if TYPE_CHECKING:
     from rawscan.capture.writer import PcapngWriter
+    from rawscan.net.nexthop import Path as Way
+    from rawscan.net.nexthop import PathFinder
 
 LINKS = ("auto", "rawip", "packet", "xdp", "scapy")
 
@@ -162,14 +164,8 @@ def open_link(request: Request, ports: range, tell: Callable[[str], None]) -> tu
     `PrivilegeError` or `LinkError`.
     """
     name = link_for(request)
-    if name == "xdp":
-        try:
-            return _open_ethernet(request, ports, xdp=True)
-        except LinkError as error:
-            tell(f"{error}; using the packet link instead")
-            name = "packet"
-    if name == "packet":
-        return _open_ethernet(request, ports)
+    if name in ("packet", "xdp"):
+        return _open_ethernet(request, ports, tell, xdp=name == "xdp")
     sources = each_source(request.source_of)
     if name == "scapy":
         from rawscan.net.scapylink import ScapyLink
@@ -184,43 +180,66 @@ def open_link(request: Request, ports: range, tell: Callable[[str], None]) -> tu
         return Batched(link), sources
     from rawscan.net.onlink import DeadNeighbours
 
-    neighbours = DeadNeighbours(request.interface, request.source_ip, few)
+    neighbours = DeadNeighbours(
+        request.interface, request.source_ip, few, skip_many=request.link == "rawip"
+    )
     return Batched(link, neighbours=neighbours), sources
 
 
 def _wants_ethernet(request: Request) -> bool:
-    """Is it worth it, and do the first targets, up to 65,536, all leave by one Ethernet interface?
+    """Is it worth it, and do all targets leave by one Ethernet interface?
 
     Nothing is looked up for a handful of ports.
     """
     if request.count <= AUTO_NEIGHBOURS:
         return False
     from rawscan.net.nexthop import LinkKind, Path, PathFinder
+    from rawscan.net.onlink import on_link, ways_of
 
-    block = next(request.space.target_blocks(), None)
-    if block is None:
-        return False
     with PathFinder(request.interface, request.source_ip) as finder:
-        numbers = finder.paths_for(block.octets)
-        answers = {number: finder.answers[number] for number in set(numbers.tolist())}
-    paths = {number: path for number, path in answers.items() if isinstance(path, Path)}
-    kinds = {path.kind for path in paths.values()}
-    names = {path.interface for path in paths.values()}
-    if kinds != {LinkKind.ETHERNET} or len(names) != 1:
+        paths = [way for way in ways_of(finder, request.targets) if isinstance(way, Path)]
+        neighbours = sum(part.targets.count for part in on_link(finder, request.targets))
+    if {path.kind for path in paths} != {LinkKind.ETHERNET}:
         return False
-    on_link = sum(int((numbers == n).sum()) for n, path in paths.items() if path.gateway is None)
-    return request.count >= AUTO_PORTS or on_link >= AUTO_NEIGHBOURS
+    if len({path.interface for path in paths}) != 1:
+        return False
+    return request.count >= AUTO_PORTS or neighbours >= AUTO_NEIGHBOURS
 
 
-def _open_ethernet(request: Request, ports: range, *, xdp: bool = False) -> tuple[Link, Sources]:
+def _open_ethernet(
+    request: Request, ports: range, tell: Callable[[str], None], *, xdp: bool
+) -> tuple[Link, Sources]:
     from rawscan.net.nexthop import PathFinder
     from rawscan.net.packetlink import open_ethernet
 
     finder = PathFinder(request.interface, request.source_ip)
+    path = _only_ethernet(request, finder)
     size = LARGEST_HEADERS + len(request.udp_payload)
-    path = finder.path_for(request.targets.at(0))
-    link = open_ethernet(path, finder, ports, xdp=xdp, size=size, replies=request.count)
+    link = open_ethernet(path, finder, ports, xdp=xdp, tell=tell, size=size, replies=request.count)
     return link, link.sources
+
+
+def _only_ethernet(request: Request, finder: PathFinder) -> Way:
+    """The way to the targets that an Ethernet link will be opened on: no others may be asked for.
+
+    Our own addresses may be among them, and are reported as not sent to.
+    """
+    from rawscan.net.nexthop import LinkKind
+    from rawscan.net.nexthop import Path as Way
+    from rawscan.net.onlink import ways_of
+
+    ways = list(ways_of(finder, request.targets))
+    paths = [way for way in ways if isinstance(way, Way)]
+    if not paths:
+        raise LinkError(f"no way to {request.targets.at(0)}: {ways[0]}")
+    outward = [path for path in paths if path.kind is not LinkKind.LOOPBACK] or paths
+    names = sorted({path.interface for path in outward})
+    if len(names) > 1:
+        raise UsageError(
+            f"the ways to these targets leave through {' and '.join(names)}, and --link "
+            f"{request.link} sends through one interface only; --link rawip goes every way"
+        )
+    return outward[0]
 
 
 def space_and_token(request: Request) -> tuple[PortSpace, Token]:

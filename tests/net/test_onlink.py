@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -169,3 +170,63 @@ def test_dead_neighbours_are_no_filters_on_the_rawip_link(
     assert link == "rawip"
     expected = {"unknown no-arp-response": dead, "closed reset": closed}
     assert verdicts == {claim: count for claim, count in expected.items() if count}, errors
+
+
+def refused(arguments: list[str]) -> list[Any]:
+    """Exit code, whether anything was scanned, and what is said: two interfaces, one network."""
+    with Peer("near") as peer:
+        furnish(peer)
+        ip("link add side type veth peer name aside", "addr add 10.78.0.1/24 dev side")
+        ip("link set side up", "link set aside up")
+        command = [sys.executable, "-m", "rawscan", "scan", "--json", "--no-udp", *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        return [done.returncode, bool(done.stdout), done.stderr]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["10.8.0.2", "10.78.0.5", "--link", "packet"], 2, "leave through near and side"),
+        (["10.99.0.5", "--link", "xdp"], 1, "no way to 10.99.0.5: there is no route"),
+        (["127.0.0.1", "--link", "xdp"], 1, "lo is no Ethernet; use --link rawip"),
+        (["fd08::/64"], 1, "smaller parts, or use --link rawip"),
+        (["fd08::/64", "--link", "packet"], 1, "smaller parts, or use --link rawip"),
+        (["fd08::/64", "127.0.0.1"], 1, "smaller parts, or use --link rawip"),
+    ],
+)
+def test_what_an_ethernet_link_cannot_do_is_said_once_and_before_anything_is_sent(
+    arguments: list[str], code: int, said: str
+) -> None:
+    found_code, scanned_any, errors = call(refused, arguments)
+    assert (found_code, scanned_any) == (code, False), errors
+    assert said in errors
+    assert len(errors.splitlines()) == 1
+
+
+def test_two_interfaces_are_served_by_the_rawip_link_of_itself() -> None:
+    code, _, errors = call(refused, ["10.8.0.2-6", "10.78.0.5-9"])
+    assert (code, "10.78.0" in errors) == (0, True), errors
+
+
+def stopped_at_the_start(arguments: list[str]) -> list[Any]:
+    """How long a scan goes on after an interrupt two seconds after it began; how far it came."""
+    with Peer("near") as peer:
+        furnish(peer)
+        command = [sys.executable, "-m", "rawscan", "scan", "--json", "--no-udp", *arguments]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            time.sleep(2)
+            process.send_signal(signal.SIGINT)
+            start_s = time.monotonic()
+            out, _ = process.communicate(timeout=60)
+            took_s = time.monotonic() - start_s
+        summary = json.loads(out.splitlines()[-1])
+        return [process.returncode, took_s, summary["type"], summary["probes_sent"]]
+
+
+@pytest.mark.parametrize(("arguments", "begins"), [(["fd09::/64"], True), (["10.8.0.0/16"], False)])
+def test_many_targets_begin_at_once_behind_a_gateway_and_an_interrupt_is_heard(
+    arguments: list[str], begins: bool
+) -> None:
+    code, took_s, kind, sent = call(stopped_at_the_start, [*arguments, "--link", "packet"])
+    assert (code, kind, sent > 0) == (130, "summary", begins)
+    assert took_s < 1  # of which Python's own end takes some
