@@ -10,7 +10,7 @@ Both are canonical: equal sets have equal structure.
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2s
@@ -279,11 +279,6 @@ class Ipv4Set:
         """Whether the address, as an integer, is a member."""
         return self.index(address) >= 0
 
-    def first_from(self, address: int) -> int | None:
-        """The least member that is not below `address`."""
-        rest = self.difference(Ipv4Set.of([(0, address - 1)])) if address else self
-        return rest.at(0) if rest.count else None
-
     def spans(self) -> Iterator[Span]:
         """The longest spans, ascending, made as they are asked for."""
         held: Span | None = None
@@ -369,11 +364,6 @@ class Ipv6Set:
     def __contains__(self, address: int) -> bool:
         """Whether the address, as an integer, is a member."""
         return self.index(address) >= 0
-
-    def first_from(self, address: int) -> int | None:
-        """The least member that is not below `address`."""
-        place = bisect_left(self.members, address, key=lambda span: span[1])
-        return max(address, self.members[place][0]) if place < len(self.members) else None
 
     def spans(self) -> Iterator[Span]:
         """The longest spans, ascending."""

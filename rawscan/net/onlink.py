@@ -63,7 +63,8 @@ class Part:
 def on_link(finder: PathFinder, targets: TargetSet) -> list[Part]:
     """The parts of the targets that are on our own Ethernet links.
 
-    Not those that need no question: our own addresses, broadcast and multicast.
+    Not those that need no question: our own addresses, broadcast and multicast. Where a route has
+    several ways, that of the first target speaks for all of the interval.
     """
     found: list[Part] = []
     for version in (4, 6):

@@ -135,8 +135,8 @@ AUTO_PORTS = 4096
 IP link starts sooner, and its recordings hold what the kernel says of neighbours that are dead."""
 
 AUTO_NEIGHBOURS = 8
-"""The same from so many targets on our own link: of a dozen dead neighbours at once the kernel
-reports only some, and the rest would pass for filtered."""
+"""The same from so many targets on our own link: the kernel keeps 1,024 neighbours at most, and
+has no room for probes to any more of them."""
 
 
 AUTO_XDP_PORTS, AUTO_XDP_PPS = 1 << 16, 100_000.0
