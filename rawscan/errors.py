@@ -56,3 +56,7 @@ class LabError(RawscanError):
 
 class NeighbourError(LinkError):
     """Nobody on our own link answers to the target's (or the gateway's) address."""
+
+
+class BusyError(LinkError):
+    """The system has no room for this packet now, and may have some later."""

@@ -137,16 +137,6 @@ class PortSpace:
         spans = list(islice(targets.spans(4), _MAX_SPANS + 1))
         self._v4 = _Ipv4Spans(spans) if spans and len(spans) <= _MAX_SPANS else None
 
-    def target_blocks(self, size: int = 1 << 16) -> Iterator[Addresses]:
-        """All targets, whatever the shard, in blocks of at most `size`."""
-        for low, high in self.targets.spans(4):
-            for first in range(low, high + 1, size):
-                last = min(first + size, high + 1)
-                yield Addresses(4, None, np.arange(first, last, dtype=np.uint64))
-        v6 = iter(self.targets.v6)
-        while block := list(islice(v6, size)):
-            yield Addresses.of(block)
-
     def identify(self, ordinals: Ints) -> tuple[NDArray[np.uint8], NDArray[np.uint64]]:
         """Which probe each port is asked by, as an index into `rawscan.rules.PROBES`, and a number
         for its host: equal for equal hosts."""

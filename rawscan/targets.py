@@ -7,6 +7,7 @@ one address, and a list of a million addresses takes a few seconds.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address
@@ -97,6 +98,22 @@ class TargetSet:
             return self._v4.index(int(address))
         index = self._v6.index(int(address))
         return index if index < 0 else self._v4.count + index
+
+    def within(self, version: int, spans: Iterable[Span]) -> TargetSet:
+        """Those of one IP version that lie in any of the spans, without names."""
+        if version == 4:
+            return TargetSet(self._v4.difference(self._v4.difference(Ipv4Set.of(spans))))
+        outside = self._v6.difference(Ipv6Set.of(spans))
+        return TargetSet(Ipv4Set(), self._v6.difference(outside))
+
+    def first_from(self, version: int, address: int) -> int | None:
+        """The least member of one IP version that is not below `address`; both as integers."""
+        if version == 4:
+            rest = self._v4.difference(Ipv4Set.of([(0, address - 1)])) if address else self._v4
+            return rest.at(0) if rest.count else None
+        members = self._v6.members
+        place = bisect_left(members, address, key=lambda span: span[1])
+        return max(address, members[place][0]) if place < len(members) else None
 
     def spans(self, version: int) -> Iterator[tuple[int, int]]:
         """First and last address, as integers, of the longest runs of one IP version."""

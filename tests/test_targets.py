@@ -362,3 +362,24 @@ def test_random_interface_identifiers_cost_no_trie_each() -> None:
 def test_a_range_over_many_prefixes_is_one_spec() -> None:
     networks = summarize_address_range(IPv4Address("10.0.0.1"), IPv4Address("10.200.3.77"))
     assert list(parse(*map(str, networks)).specs()) == ["10.0.0.1-10.200.3.77"]
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_members_from_somewhere_on_and_within_spans_are_those_that_counting_finds(
+    version: int,
+) -> None:
+    specs = (
+        ["0.0.0.0-2", "*.*.3.200-201", "10.0.0.7"] if version == 4 else ["::2-::5", "::9", "fd::"]
+    )
+    targets, bits = TargetSet.parse(specs), 32 if version == 4 else 128
+    members = sorted(
+        int(each) for each in (targets if version == 6 else TargetSet.parse(["0.0.0.0-2"]))
+    )
+    for address in range(3 if version == 4 else 12):
+        assert targets.first_from(version, address) == min(n for n in members if n >= address)
+    assert targets.first_from(version, (1 << bits) - 1) is None
+    spans = [(1, 4), (9, 9), ((3 << 8) + 200, (3 << 8) + 200)]
+    inside = {n for low, high in spans for n in range(low, high + 1)}
+    expected = {1, 2, (3 << 8) + 200} if version == 4 else {2, 3, 4, 9}
+    assert {int(each) for each in targets.within(version, spans)} == expected <= inside
+    assert not targets.within(10 - version, spans)

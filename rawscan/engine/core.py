@@ -34,6 +34,9 @@ from rawscan.silence import OWN, judge_silences
 MAX_BATCH = 4096
 """Ports in one command, so that replies are looked at in between."""
 
+MOST_REFUSALS = 5
+"""So often the first try at a port may find no room; the pauses between are some half a second."""
+
 _HOST_PAUSE_S = 0.01
 _UNBEATEN = 127
 
@@ -119,15 +122,21 @@ class Engine:
         """These probes left at `times_s`, which is a little later than `poll` told them to."""
         self.window.sent(ordinals, number, times_s)
 
-    def send_failed(self, ordinals: Ints, why: ReplyKind, now_s: float) -> None:
+    def send_failed(
+        self, ordinals: Ints, why: ReplyKind, now_s: float, *, passing: bool = False
+    ) -> None:
         """These could not be sent. Where nothing ever went out, that is the verdict.
 
-        Elsewhere the try counts as not made, and is made again when the next one is due.
+        Elsewhere, and where the reason may be `passing`, the try counts as not made, and is made
+        again when the next one is due: a first try at most `MOST_REFUSALS` times.
         """
         ordinals = ordinals[self.window.status[self.window.at(ordinals)] == ASKED]
         self.window.unsend(ordinals)
-        ordinals = ordinals[self.window.tries[self.window.at(ordinals)] == 0]
         at = self.window.at(ordinals)
+        final = self.window.tries[at] == 0
+        if passing:
+            final &= self.window.refused[at] >= MOST_REFUSALS
+        ordinals, at = ordinals[final], at[final]
         self.window.rule[at] = silence_rows(self.window.probe[at], int(why))
         self.window.rank[at] = STRENGTH[self.window.rule[at]]
         self.window.responder[at] = NOBODY

@@ -39,16 +39,21 @@ class Persistence:
         self._settings = settings
 
     def asks_on(self, at: Ints) -> Bools:
-        """Which of these, if they stay silent, are to be asked once more."""
+        """Which of these, if they stay silent, are to be asked once more.
+
+        Those that were not asked at all, since no try could leave, are in any case. Tries that did
+        not leave prove nothing, but are not made for ever.
+        """
         window = self._window
-        made = window.tries[at] + window.refused[at].astype(np.int64)
-        counting = np.where(self.is_limited(at), window.paced[at], made - window.voided[at])
+        tries = window.tries[at].astype(np.int64)
+        made = tries + window.refused[at]
+        counting = np.where(self.is_limited(at), window.paced[at], tries - window.voided[at])
         wanted = np.empty(len(at), np.int64)
         for losses, those in self.by_protocol(at):
             hosts = window.host[at[those]]
             wanted[those] = losses.tries_wanted(hosts, self._settings.confidence)
         most = np.minimum(self._settings.max_retries + 1 + window.voided[at], MAX_TRIES)
-        asks: Bools = (counting < wanted) & (made < most)
+        asks: Bools = ((counting < wanted) & (made < most)) | (tries == 0)
         return asks
 
     def due_s(self, at: Ints) -> Floats:

@@ -15,8 +15,11 @@ from numpy.typing import NDArray
 
 from rawscan.errors import LinkError
 from rawscan.model import Frame, IPAddress
+from rawscan.targets import TargetSet
 from rawscan.wire.addresses import Addresses
 from rawscan.wire.linklayer import RAW
+
+Stop = Callable[[], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +76,11 @@ class Outlet(Protocol):
 class Link(Outlet, Protocol):
     """Sends and receives whole IP packets. Close it when done."""
 
-    def prepare(self, targets: Iterable[Addresses], rate_pps: float) -> None:
-        """Do what has to be done before these targets can be sent to, at no more than the rate."""
+    def prepare(self, targets: TargetSet, rate_pps: float, stop: Stop) -> None:
+        """Do what has to be done before these targets can be sent to, at no more than the rate.
+
+        `stop()` ends it early, within a fifth of a second.
+        """
         ...
 
     def receive(self, timeout_s: float) -> Block:
@@ -119,9 +125,9 @@ class RecordingLink:
         self._sink = sink
         self._concerns = concerns
 
-    def prepare(self, targets: Iterable[Addresses], rate_pps: float) -> None:
+    def prepare(self, targets: TargetSet, rate_pps: float, stop: Stop) -> None:
         """As the link does."""
-        self._link.prepare(targets, rate_pps)
+        self._link.prepare(targets, rate_pps, stop)
 
     def send(self, count: int, size: int, targets: Addresses) -> Sent:
         """Send and write down; what could not be sent is not written."""
@@ -189,24 +195,49 @@ class PacketLink(Protocol):
         ...
 
 
+class Neighbourhood(Protocol):
+    """Knows which targets on our own link are dead: the kernel reports only some of them."""
+
+    def prepare(self, targets: TargetSet, rate_pps: float, stop: Stop) -> None:
+        """As `Link.prepare`."""
+        ...
+
+    def refusals(self, targets: Addresses) -> Iterable[tuple[int, LinkError]]:
+        """Which rows go to dead neighbours."""
+        ...
+
+
 class Batched:
     """Makes batches of a link that sends and receives packets one by one."""
 
     headroom = 0
 
-    def __init__(self, link: PacketLink, rows: int = 64) -> None:
-        """`rows` packets go in one batch; each may be as large as IP allows."""
+    def __init__(
+        self, link: PacketLink, rows: int = 64, neighbours: Neighbourhood | None = None
+    ) -> None:
+        """`rows` packets go in one batch; each may be as large as IP allows.
+
+        `neighbours` finds the dead ones before the kernel is given packets for them.
+        """
         self.name = link.name
+        self._neighbours = neighbours
         self.buffer = np.zeros((rows, 65_535), np.uint8)
         self._link = link
 
-    def prepare(self, targets: Iterable[Addresses], rate_pps: float) -> None:
-        """Nothing: the kernel finds the neighbours."""
+    def prepare(self, targets: TargetSet, rate_pps: float, stop: Stop) -> None:
+        """Find out who is dead."""
+        if self._neighbours is not None:
+            self._neighbours.prepare(targets, rate_pps, stop)
 
     def send(self, count: int, size: int, targets: Addresses) -> Sent:
-        """Send the rows, one after the other."""
-        times_s, refused = np.zeros(count), []
+        """Send the rows, one after the other, but for those to dead neighbours."""
+        times_s, dead = np.zeros(count), dict[int, LinkError]()
+        if self._neighbours is not None:
+            dead.update(self._neighbours.refusals(targets))
+        refused = list(dead.items())
         for index, target in enumerate(targets):
+            if index in dead:
+                continue
             try:
                 frame = self._link.send(self.buffer[index, :size].tobytes(), target)
                 times_s[index] = frame.time_s

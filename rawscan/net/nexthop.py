@@ -21,7 +21,7 @@ import errno
 import socket
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -221,6 +221,26 @@ class PathFinder:
             if not most:
                 break
         return counts
+
+    def parts(
+        self, first_from: Callable[[int], int | None], version: int
+    ) -> Iterator[tuple[int, tuple[int, int]]]:
+        """Which intervals have targets, and the number of the answer for the first target of each.
+
+        `first_from` gives the least target that is not below a number. However many targets there
+        are, each interval is asked about once.
+        """
+        map_, make = self._map(version), IPv4Address if version == 4 else IPv6Address
+        low, end = 0, 1 << map_.bits
+        while low < end and (target := first_from(low)) is not None:
+            place = map_.place(target)
+            low = map_.starts[place + 1] if place + 1 < len(map_.starts) else end
+            if map_.numbers[place] == _UNASKED:
+                map_.numbers[place] = self._number_for(make(target), whole_interval=True)
+            number = map_.numbers[place]
+            if number == _EACH:
+                number = self._number_for(make(target), whole_interval=False)
+            yield number, (map_.starts[place], low - 1)
 
     def _map(self, version: int) -> _Map:
         if version not in self._maps:

@@ -8,22 +8,23 @@ target that is not reached by Ethernet cannot be sent to.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from math import inf
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rawscan.errors import LinkError, NeighbourError
+from rawscan.errors import BusyError, LinkError, NeighbourError
 from rawscan.model import IPAddress
 from rawscan.net.framesender import FrameSender
 from rawscan.net.link import Block, Sent
-from rawscan.net.neighbours import keys_of
 from rawscan.net.nexthop import LinkKind, Path, PathFinder
-from rawscan.net.resolver import Resolver, gateway_mac
+from rawscan.net.onlink import Neighbours, nobody_answers, on_link
+from rawscan.net.resolver import gateway_mac
 from rawscan.net.rxfilter import filter_for
 from rawscan.net.rxring import FrameReceiver
+from rawscan.targets import TargetSet
 from rawscan.wire.addresses import Addresses
 from rawscan.wire.batch import ETHERNET_BYTES
 
@@ -48,41 +49,6 @@ class Sender(Protocol):
     def close(self) -> None:
         """Give everything back."""
         ...
-
-
-class Neighbours:
-    """MAC addresses of on-link targets, as sorted arrays; all zeros for those who do not answer."""
-
-    def __init__(self) -> None:
-        self._keys: dict[int, NDArray[np.generic]] = {}
-        self._macs: dict[int, NDArray[np.uint8]] = {}
-
-    def learn(self, path: Path, version: int, blocks: Iterable[Addresses], rate_pps: float) -> None:
-        """Ask all of these, at no more than the rate; it takes three seconds if any is dead."""
-        rows = (block.octets for block in blocks)
-        with Resolver(path, version, rate_pps=rate_pps) as resolver:
-            answers = list(resolver.stream(rows))
-        if not answers:
-            return
-        keys = keys_of(np.concatenate([answer.addresses for answer in answers]))
-        macs = np.concatenate([answer.macs for answer in answers])
-        if version in self._keys:  # another path's neighbours are known already
-            keys = np.concatenate([self._keys[version], keys])
-            macs = np.concatenate([self._macs[version], macs])
-        order = np.argsort(keys, kind="stable")
-        self._keys[version], self._macs[version] = keys[order], macs[order]
-
-    def macs(self, targets: Addresses) -> NDArray[np.uint8]:
-        """The MAC address of each target, all zeros where it is not known."""
-        known = self._keys.get(targets.version)
-        found = np.zeros((len(targets), 6), np.uint8)
-        if known is None or not len(known):
-            return found
-        keys = keys_of(targets.octets)
-        at = np.minimum(np.searchsorted(known, keys), len(known) - 1)
-        there = known[at] == keys
-        found[there] = self._macs[targets.version][at[there]]
-        return found
 
 
 class EthernetLink:
@@ -110,21 +76,13 @@ class EthernetLink:
         self._gateways: dict[IPAddress, bytes | NeighbourError] = {}
         self._neighbours = Neighbours()
 
-    def prepare(self, targets: Iterable[Addresses], rate_pps: float = inf) -> None:
+    def prepare(
+        self, targets: TargetSet, rate_pps: float = inf, stop: Callable[[], bool] = lambda: False
+    ) -> None:
         """Find the neighbours of on-link targets before the scan; others cost nothing here."""
-        on_link: dict[tuple[int, int], list[Addresses]] = {}
-        for block in targets:
-            numbers = self._finder.paths_for(block.octets)
-            for number in np.unique(numbers).tolist():
-                path = self._finder.answers[number]
-                if isinstance(path, Path) and path.gateway is None and path.mac is not None:
-                    chosen = block.take(numbers == number)
-                    on_link.setdefault((number, block.version), []).append(chosen)
-        for (number, version), blocks in on_link.items():
-            path = self._finder.answers[number]
-            assert isinstance(path, Path)
-            if path.interface == self._interface:
-                self._neighbours.learn(path, version, blocks, rate_pps)
+        for part in on_link(self._finder, targets):
+            if part.path.interface == self._interface:
+                self._neighbours.learn(part, rate_pps, stop)
 
     def send(self, count: int, size: int, targets: Addresses) -> Sent:
         """Put the link-layer headers before the packets, and send those that have a next hop."""
@@ -151,7 +109,7 @@ class EthernetLink:
         if bad:
             frames[:, :length] = kept
         if sent < len(good):
-            error = error or LinkError(f"{self._interface} takes no more frames; lower the --rate")
+            error = error or BusyError(f"{self._interface} takes no more frames; lower the --rate")
             refused += [(int(index), error) for index in good[sent:]]
         return Sent(times_s, refused)
 
@@ -204,7 +162,7 @@ class EthernetLink:
             elif isinstance(mac := self._gateway(path), bytes):
                 macs[rows] = np.frombuffer(mac, np.uint8)
         nobody = np.flatnonzero(~macs.any(axis=1)).tolist()
-        return macs, [(at, NeighbourError(_nobody(targets.at(at)))) for at in nobody]
+        return macs, [(at, nobody_answers(targets.at(at))) for at in nobody]
 
     def _on_link(self, path: Path, targets: Addresses) -> NDArray[np.uint8]:
         fixed = path.fixed_mac(targets.at(0))
@@ -222,10 +180,6 @@ class EthernetLink:
         return self._gateways[path.gateway]
 
 
-def _nobody(target: IPAddress) -> str:
-    return f"nobody answers ARP or neighbour discovery for {target}, or its gateway"
-
-
 def _elsewhere(target: IPAddress, path: Path, interface: str) -> str:
     return (
         f"the way to {target} is through {path.interface}, and this link is on {interface}; "
@@ -239,6 +193,7 @@ def open_ethernet(
     source_ports: range,
     *,
     xdp: bool = False,
+    tell: Callable[[str], None] = lambda _: None,
     size: int = 0,
     replies: int = _MOST_SLOTS,
 ) -> EthernetLink:
@@ -246,6 +201,8 @@ def open_ethernet(
 
     The ring has room for all of so many `replies`, within bounds: the kernel takes 1.6 ms to make
     a megabyte of it.
+
+    `tell` is given one line if AF_XDP is asked for and the interface has none.
 
     Raises `PrivilegeError` without CAP_NET_RAW, `LinkError` if the interface will not do.
     """
@@ -255,15 +212,10 @@ def open_ethernet(
     ring_bytes = ring_slots(replies) * _SLOT_BYTES
     receiver = FrameReceiver(path.interface, filter_for(source_ports), ring_bytes, _SLOT_BYTES)
     try:
-        sender: Sender = (
-            _xdp_sender(path.interface, stride)
-            if xdp
-            else FrameSender(path.interface, _BATCH, stride)
-        )
+        name, sender = _sender(path.interface, stride, xdp, tell)
     except BaseException:
         receiver.close()
         raise
-    name = "xdp" if xdp else "packet"
     return EthernetLink(name, path.interface, path.mac, finder, sender, receiver)
 
 
@@ -275,7 +227,15 @@ def ring_slots(replies: int) -> int:
     return min(max(1 << (replies - 1).bit_length(), _LEAST_SLOTS), _MOST_SLOTS)
 
 
-def _xdp_sender(interface: str, stride: int) -> Sender:
-    from rawscan.net.xdp import XdpSender
+def _sender(
+    interface: str, stride: int, xdp: bool, tell: Callable[[str], None]
+) -> tuple[str, Sender]:
+    """The sender, and the name of the link that it makes."""
+    if xdp:
+        from rawscan.net.xdp import XdpSender
 
-    return XdpSender(interface, _BATCH, stride)
+        try:
+            return "xdp", XdpSender(interface, _BATCH, stride)
+        except LinkError as error:
+            tell(f"{error}; using the packet link instead")
+    return "packet", FrameSender(interface, _BATCH, stride)

@@ -16,7 +16,7 @@ import struct
 import time
 from collections.abc import Collection, Sequence
 
-from rawscan.errors import LinkError
+from rawscan.errors import BusyError, LinkError
 from rawscan.model import Frame, IPAddress
 from rawscan.net.privilege import missing_privilege
 from rawscan.wire.linklayer import RAW
@@ -27,6 +27,7 @@ _FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
 _SOL_PACKET, _PACKET_STATISTICS = 263, 6
 _SO_TIMESTAMPNS = 35
 _SO_RCVBUFFORCE = 33
+_FULL = (errno.EAGAIN, errno.ENOBUFS)
 
 _MAX_PACKET_BYTES = 65_535
 _RECEIVE_BYTES = 16 << 20
@@ -76,7 +77,8 @@ class RawIpLink:
         try:
             self._send_patiently(self._senders[target.version], packet, address)
         except OSError as error:
-            raise LinkError(f"cannot send to {target}: {error.strerror}") from error
+            kind = BusyError if error.errno in _FULL else LinkError
+            raise kind(f"cannot send to {target}: {error.strerror}") from error
         return Frame(time_s, packet, RAW, len(packet))
 
     def receive(self, timeout_s: float) -> Sequence[Frame]:
@@ -131,17 +133,21 @@ class RawIpLink:
 
     @staticmethod
     def _send_patiently(sender: socket.socket, packet: bytes, address: tuple[object, ...]) -> None:
-        """Send; when the interface's queue is full, wait for it, but not for ever."""
+        """Send; when there is no room, wait for it, but not for ever."""
         for _ in range(100):
             try:
                 sender.sendto(packet, address)
             except OSError as error:
-                if error.errno not in (errno.EAGAIN, errno.ENOBUFS):
+                if error.errno not in _FULL:
                     raise
                 time.sleep(0.001)
             else:
                 return
-        raise OSError(errno.ENOBUFS, "the interface's queue stays full; try a lower --rate")
+        raise OSError(
+            errno.ENOBUFS,
+            "no room, since earlier packets wait for the interface or for a neighbour's address; "
+            "try a lower --rate",
+        )
 
     @staticmethod
     def _drain(receiver: socket.socket) -> list[Frame]:

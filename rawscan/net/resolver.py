@@ -14,7 +14,7 @@ import socket
 import struct
 import time
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from ipaddress import ip_address
 
@@ -134,16 +134,19 @@ class Resolver:
         self._drops += int(struct.unpack("II", counters)[1])
         return self._drops
 
-    def stream(self, blocks: Iterable[Rows]) -> Iterator[Answers]:
+    def stream(
+        self, blocks: Iterable[Rows], stop: Callable[[], bool] = lambda: False
+    ) -> Iterator[Answers]:
         """Answers for blocks of addresses, in the order in which they come; each address once.
 
+        `stop()` ends it early: those that have not answered by then are not in any answer.
         An address that comes again after its answer is asked for again.
         """
         waiting = _pieces(blocks, self._batch)
         more = True
         tokens, moved_s = self._burst, time.monotonic()
         then_s = moved_s
-        while more or len(self._table):
+        while (more or len(self._table)) and not stop():
             while more and self._table.unasked < self._batch <= self._table.room:
                 piece = next(waiting, None)
                 more = piece is not None

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rawscan.engine import NOBODY, TARGET, Answer, Decided, Engine, Send, Settings
-from rawscan.errors import CaptureError, NeighbourError
+from rawscan.errors import BusyError, CaptureError, NeighbourError
 from rawscan.model import Evidence, ProbeKind, ReplyKind, Signal, Verdict
 from rawscan.net.link import Block, Link
 from rawscan.rules import RULES
@@ -169,7 +169,8 @@ class Scan:
                 continue
             nobody = isinstance(outcome.error, NeighbourError)
             why = ReplyKind.NO_NEIGHBOUR if nobody else ReplyKind.SEND_FAILED
-            self.engine.send_failed(outcome.ordinals, why, self._clock())
+            busy = isinstance(outcome.error, BusyError)
+            self.engine.send_failed(outcome.ordinals, why, self._clock(), passing=busy)
             self.counters.not_sent[str(outcome.error)] += len(outcome.ordinals)
 
     def _take(self, block: Block) -> Iterator[Verdicts]:

@@ -35,6 +35,8 @@ from rawscan.wire.token import Token
 
 if TYPE_CHECKING:
     from rawscan.capture.writer import PcapngWriter
+    from rawscan.net.nexthop import Path as Way
+    from rawscan.net.nexthop import PathFinder
 
 LINKS = ("auto", "rawip", "packet", "xdp", "scapy")
 
@@ -118,6 +120,12 @@ def each_source(source_of: Callable[[IPAddress], IPAddress]) -> Sources:
     return sources
 
 
+KERNELS_PORTS = 8
+"""So many ports on our own link are left to the kernel on the raw IP link: it reports so few dead
+neighbours reliably (its ICMP errors come in bursts of 50, and each port is tried some six times),
+what it says is in the recording, and a scan of a few ports begins at once. It reports nothing to
+sockets that are bound to an interface, since it does so over loopback."""
+
 LARGEST_HEADERS = 64
 """Bytes of IPv6 and TCP headers with the MSS option: no probe has more before its payload."""
 
@@ -127,8 +135,8 @@ AUTO_PORTS = 4096
 IP link starts sooner, and its recordings hold what the kernel says of neighbours that are dead."""
 
 AUTO_NEIGHBOURS = 8
-"""The same from so many targets on our own link: of a dozen dead neighbours at once the kernel
-reports only some, and the rest would pass for filtered."""
+"""The same from so many targets on our own link: the kernel keeps 1,024 neighbours at most, and
+has no room for probes to any more of them."""
 
 
 AUTO_XDP_PORTS, AUTO_XDP_PPS = 1 << 16, 100_000.0
@@ -156,14 +164,8 @@ def open_link(request: Request, ports: range, tell: Callable[[str], None]) -> tu
     `PrivilegeError` or `LinkError`.
     """
     name = link_for(request)
-    if name == "xdp":
-        try:
-            return _open_ethernet(request, ports, xdp=True)
-        except LinkError as error:
-            tell(f"{error}; using the packet link instead")
-            name = "packet"
-    if name == "packet":
-        return _open_ethernet(request, ports)
+    if name in ("packet", "xdp"):
+        return _open_ethernet(request, ports, tell, xdp=name == "xdp")
     sources = each_source(request.source_of)
     if name == "scapy":
         from rawscan.net.scapylink import ScapyLink
@@ -171,42 +173,73 @@ def open_link(request: Request, ports: range, tell: Callable[[str], None]) -> tu
         return Batched(ScapyLink(request.interface)), sources
     parts = {4: request.targets.v4, 6: request.targets.v6}
     versions = [version for version, part in parts.items() if part]
-    return Batched(RawIpLink(request.interface, versions)), sources
+    link = RawIpLink(request.interface, versions)
+    each = sum(request.ports.of(kind.protocol).count for kind in request.kinds)
+    few = 0 if request.interface else KERNELS_PORTS // each
+    if request.targets.count <= few:
+        return Batched(link), sources
+    from rawscan.net.onlink import DeadNeighbours
+
+    neighbours = DeadNeighbours(
+        request.interface, request.source_ip, few, skip_many=request.link == "rawip"
+    )
+    return Batched(link, neighbours=neighbours), sources
 
 
 def _wants_ethernet(request: Request) -> bool:
-    """Is it worth it, and do the first targets, up to 65,536, all leave by one Ethernet interface?
+    """Is it worth it, and do all targets leave by one Ethernet interface?
 
     Nothing is looked up for a handful of ports.
     """
     if request.count <= AUTO_NEIGHBOURS:
         return False
     from rawscan.net.nexthop import LinkKind, Path, PathFinder
+    from rawscan.net.onlink import on_link, ways_of
 
-    block = next(request.space.target_blocks(), None)
-    if block is None:
-        return False
     with PathFinder(request.interface, request.source_ip) as finder:
-        numbers = finder.paths_for(block.octets)
-        answers = {number: finder.answers[number] for number in set(numbers.tolist())}
-    paths = {number: path for number, path in answers.items() if isinstance(path, Path)}
-    kinds = {path.kind for path in paths.values()}
-    names = {path.interface for path in paths.values()}
-    if kinds != {LinkKind.ETHERNET} or len(names) != 1:
+        paths = [way for way in ways_of(finder, request.targets) if isinstance(way, Path)]
+        neighbours = sum(part.targets.count for part in on_link(finder, request.targets))
+    if {path.kind for path in paths} != {LinkKind.ETHERNET}:
         return False
-    on_link = sum(int((numbers == n).sum()) for n, path in paths.items() if path.gateway is None)
-    return request.count >= AUTO_PORTS or on_link >= AUTO_NEIGHBOURS
+    if len({path.interface for path in paths}) != 1:
+        return False
+    return request.count >= AUTO_PORTS or neighbours >= AUTO_NEIGHBOURS
 
 
-def _open_ethernet(request: Request, ports: range, *, xdp: bool = False) -> tuple[Link, Sources]:
+def _open_ethernet(
+    request: Request, ports: range, tell: Callable[[str], None], *, xdp: bool
+) -> tuple[Link, Sources]:
     from rawscan.net.nexthop import PathFinder
     from rawscan.net.packetlink import open_ethernet
 
     finder = PathFinder(request.interface, request.source_ip)
+    path = _only_ethernet(request, finder)
     size = LARGEST_HEADERS + len(request.udp_payload)
-    path = finder.path_for(request.targets.at(0))
-    link = open_ethernet(path, finder, ports, xdp=xdp, size=size, replies=request.count)
+    link = open_ethernet(path, finder, ports, xdp=xdp, tell=tell, size=size, replies=request.count)
     return link, link.sources
+
+
+def _only_ethernet(request: Request, finder: PathFinder) -> Way:
+    """The way to the targets that an Ethernet link will be opened on: no others may be asked for.
+
+    Our own addresses may be among them, and are reported as not sent to.
+    """
+    from rawscan.net.nexthop import LinkKind
+    from rawscan.net.nexthop import Path as Way
+    from rawscan.net.onlink import ways_of
+
+    ways = list(ways_of(finder, request.targets))
+    paths = [way for way in ways if isinstance(way, Way)]
+    if not paths:
+        raise LinkError(f"no way to {request.targets.at(0)}: {ways[0]}")
+    outward = [path for path in paths if path.kind is not LinkKind.LOOPBACK] or paths
+    names = sorted({path.interface for path in outward})
+    if len(names) > 1:
+        raise UsageError(
+            f"the ways to these targets leave through {' and '.join(names)}, and --link "
+            f"{request.link} sends through one interface only; --link rawip goes every way"
+        )
+    return outward[0]
 
 
 def space_and_token(request: Request) -> tuple[PortSpace, Token]:
@@ -235,7 +268,7 @@ def open_scan(
     with ExitStack() as stack:
         link, sources = open_link(request, token.source_ports, tell)
         stack.callback(link.close)
-        link.prepare(space.target_blocks(), request.settings.rate_pps)
+        link.prepare(request.targets, request.settings.rate_pps, stop)
         writer = None
         if request.record_to is not None:
             writer = stack.enter_context(_recorder(request, request.record_to))

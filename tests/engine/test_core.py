@@ -411,6 +411,40 @@ def test_a_probe_that_cannot_be_sent_is_no_silence(why: ReplyKind) -> None:
     assert first[0].responder.tolist() == [NOBODY]
 
 
+@pytest.mark.parametrize("max_retries", [0, 10])
+@pytest.mark.parametrize(("refusals", "rule"), [(4, "syn-no-response"), (5, "syn-send-failed")])
+def test_a_first_try_that_finds_no_room_is_made_again_a_few_times(
+    max_retries: int, refusals: int, rule: str
+) -> None:
+    engine = Engine(FakeBook(1), Settings(max_retries=max_retries))
+    left, found, sent = refusals, [], 0
+    for now_s, command in drive(engine, 60.0):
+        if isinstance(command, Decided):
+            found.append(command)
+        elif left:
+            left -= 1
+            assert command.number == 0
+            engine.send_failed(command.ordinals, ReplyKind.SEND_FAILED, now_s, passing=True)
+        else:
+            assert command.number == sent
+            sent += 1
+    assert rules_by_port(found) == {0: rule}
+    assert sent == found[0].tries[0] == (0 if refusals == 5 else min(6, max_retries + 1))
+    assert engine.finished
+
+
+def test_tries_that_found_no_room_are_no_reason_to_believe_in_silence() -> None:
+    engine, left, found = Engine(FakeBook(1), Settings()), 2, []
+    for now_s, command in drive(engine, 60.0):
+        if isinstance(command, Decided):
+            found.append(command)
+        elif command.number == 3 and left:
+            left -= 1
+            engine.send_failed(command.ordinals, ReplyKind.SEND_FAILED, now_s, passing=True)
+    assert rules_by_port(found) == {0: "syn-no-response"}
+    assert found[0].tries.tolist() == [6]
+
+
 def test_the_time_of_sending_is_what_the_link_says() -> None:
     engine = Engine(FakeBook(1), Settings())
     engine.poll(0.0)

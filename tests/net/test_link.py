@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from ipaddress import ip_address
 
 import numpy as np
@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from rawscan.errors import LinkError
 from rawscan.model import Frame, IPAddress
-from rawscan.net.link import Batched, Block, RecordingLink, block_of
+from rawscan.net.link import Batched, Block, RecordingLink, Stop, block_of
+from rawscan.targets import TargetSet
 from rawscan.wire.addresses import Addresses
 
 TARGETS = Addresses.of([ip_address(f"10.0.0.{n}") for n in (5, 6, 7)])
@@ -117,16 +118,17 @@ def test_what_concerns_us_is_written_and_all_of_it_handed_on() -> None:
 class Prepared(Batched):
     """Remembers what it was asked to prepare."""
 
-    def prepare(self, targets: Iterable[Addresses], rate_pps: float) -> None:
-        self.prepared = list(targets), rate_pps
+    def prepare(self, targets: TargetSet, rate_pps: float, stop: Stop) -> None:
+        self.prepared = targets, rate_pps, stop
 
 
 def test_the_rest_is_the_links_own() -> None:
     inner = FakePackets()
     batched = Prepared(inner)
     link = RecordingLink(batched, FakeSink(), all_of)
-    link.prepare([TARGETS], 5.0)
-    assert batched.prepared == ([TARGETS], 5.0)
+    asked, stop = TargetSet.parse(["10.0.0.5-7"]), bool
+    link.prepare(asked, 5.0, stop)
+    assert batched.prepared == (asked, 5.0, stop)
     assert (link.name, link.drops(), link.headroom) == ("fake", 7, 0)
     link.close()
     assert inner.calls == ["close"]

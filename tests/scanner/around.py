@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
-from rawscan.net.link import Block, Link, Sent
+from rawscan.net.link import Block, Link, Sent, Stop
+from rawscan.targets import TargetSet
 from rawscan.wire.addresses import Addresses
 
 
@@ -15,8 +16,8 @@ class Around:
         self.name, self.buffer, self.headroom = link.name, link.buffer, link.headroom
         self.link, self.clock = link, clock
 
-    def prepare(self, targets: Iterable[Addresses], rate_pps: float) -> None:
-        self.link.prepare(targets, rate_pps)
+    def prepare(self, targets: TargetSet, rate_pps: float, stop: Stop) -> None:
+        self.link.prepare(targets, rate_pps, stop)
 
     def send(self, count: int, size: int, targets: Addresses) -> Sent:
         return self.link.send(count, size, targets)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from rawscan.analysis import analyse
 from rawscan.capture.writer import PcapngWriter
 from rawscan.engine import Settings
-from rawscan.errors import CaptureError, LinkError, NeighbourError
+from rawscan.errors import BusyError, CaptureError, LinkError, NeighbourError
 from rawscan.findings import Analysis
 from rawscan.model import Frame, IPAddress, Port, ProbeKind, State, Verdict
 from rawscan.net.link import Batched, Link, RecordingLink
@@ -397,6 +397,26 @@ def test_a_late_refusal_takes_the_place_of_silence_live_and_offline(tmp_path: Pa
     assert {f.verdict.port: f.verdict.claim for f in run.offline().findings} == live
 
 
+def test_a_first_probe_that_finds_no_room_is_sent_later(tmp_path: Path) -> None:
+    port = Port(TARGET[4], 561, SYN)
+    run = Recorded(
+        tmp_path / "s.pcapng", [port], lambda _: lambda probe, _: [(0.01, replies.rst(probe))]
+    )
+    send, tried = run.link.send, []
+
+    def refuse_twice(packet: bytes, target: IPAddress) -> Frame:
+        tried.append(target)
+        if len(tried) <= 2:
+            raise BusyError("no room")
+        return send(packet, target)
+
+    run.link.send = refuse_twice  # type: ignore[method-assign]
+    verdict = run.run()[port]
+    assert (verdict.state, verdict.reason, verdict.tries) == (State.CLOSED, "reset", 1)
+    assert len(tried) == 3
+    assert run.scan.counters.not_sent == {"no room": 2}
+
+
 def test_a_retry_that_cannot_be_sent_is_no_verdict(tmp_path: Path) -> None:
     port = Port(TARGET[4], 561, SYN)
     run = Recorded(tmp_path / "s.pcapng", [port], lambda _: None)
@@ -411,7 +431,7 @@ def test_a_retry_that_cannot_be_sent_is_no_verdict(tmp_path: Path) -> None:
     run.link.send = refuse_once  # type: ignore[method-assign]
     verdict = run.run()[port]
     assert (verdict.state, verdict.reason) == (State.FILTERED, "no-response")
-    assert verdict.tries == len(run.link.sent) == len(tried) - 1 == 5
+    assert verdict.tries == len(run.link.sent) == len(tried) - 1 == 6
     finding = run.offline().findings[0].verdict
     assert (finding.claim, finding.tries) == (verdict.claim, verdict.tries)
 
