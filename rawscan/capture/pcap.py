@@ -38,7 +38,7 @@ class PcapParser:
         self.notes: list[SectionNote | None] = []
         if not source.need(FILE_HEADER_BYTES):
             raise source.cut("the pcap file header")
-        order, self._ticks = MAGICS[source.data[:4]]
+        order, self._ticks = MAGICS[bytes(source.data[:4])]
         major, minor, _, _, _, network = struct.unpack_from(f"{order}HHiIII", source.data, 4)
         if major != 2:
             raise CaptureError(
@@ -64,5 +64,5 @@ class PcapParser:
                 raise source.cut("a packet")
             start = source.position + RECORD_HEADER_BYTES
             source.position = start + captured
-            data = source.data[start : source.position]
+            data = bytes(source.data[start : source.position])
             yield Frame(seconds + fraction / ticks, data, linktype, max(original, captured))

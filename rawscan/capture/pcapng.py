@@ -130,7 +130,7 @@ class PcapngParser:
     def _codec_of_section(self) -> _Codec:
         """Byte order from the byte-order magic (section 4.1); the length depends on it."""
         source = self._source
-        magic = source.data[source.position + 8 : source.position + 12]
+        magic = bytes(source.data[source.position + 8 : source.position + 12])
         order = _BYTE_ORDERS.get(magic)
         if order is None:
             raise source.damage(f"a section header with byte-order magic {magic.hex(' ')}")
@@ -178,7 +178,7 @@ class PcapngParser:
                 return
             if start + 4 + length > end:
                 raise source.damage(f"an option (code {code}) longer than its block")
-            yield code, source.data[start + 4 : start + 4 + length]
+            yield code, bytes(source.data[start + 4 : start + 4 + length])
             start += 4 + length + -length % 4
 
     def _timed(self, fields_of: _Fields, body: int, end: int) -> Frame:
@@ -207,7 +207,7 @@ class PcapngParser:
             raise self._source.damage(
                 f"a packet of {captured} bytes in a block with room for {end - start}"
             )
-        return self._source.data[start : start + captured]
+        return bytes(self._source.data[start : start + captured])
 
     def _interface_number(self, number: int) -> Interface:
         if number >= len(self._interfaces):

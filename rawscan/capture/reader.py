@@ -156,7 +156,7 @@ def _open_stream(
         if not source.more():
             raise CaptureError(f"{name}: is a gzip file of nothing; {_EXPECTED}", offset=0)
         source.need(_SNIFF_BYTES)
-    magic = source.data[:4]
+    magic = bytes(source.data[:4])
     if magic in pcap.MAGICS:
         return CaptureReader(name, "pcap", pcap.PcapParser(source), owned)
     if magic == pcapng.SECTION_MAGIC:
@@ -166,7 +166,7 @@ def _open_stream(
 
 def _no_capture(source: Source) -> CaptureError:
     """Say what the file is instead, as far as its first bytes tell."""
-    head = source.data[:_SNIFF_BYTES]
+    head = bytes(source.data[: min(source.end, _SNIFF_BYTES)])
     for magic, (what, remedy) in _FOREIGN.items():
         if head.startswith(magic):
             todo = remedy.format(name=quote(source.name))
