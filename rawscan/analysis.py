@@ -10,7 +10,6 @@ that the capture goes on long enough.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from rawscan.capture.batch import Tally
 from rawscan.capture.note import SectionNote
 from rawscan.capture.reader import CaptureReader, open_capture
 from rawscan.capture.source import NO_TIME_S
@@ -32,6 +32,7 @@ from rawscan.model import (
     Evidence,
     Finding,
     Flags,
+    Frame,
     Icmp,
     IPAddress,
     Other,
@@ -48,6 +49,7 @@ from rawscan.rules import rule_for, strength
 from rawscan.silence import FOREIGN, OWN, Patience, judge_silence
 from rawscan.verdict import TtlBook, judge
 from rawscan.wire.decode import ICMP_ERRORS, decode_frame
+from rawscan.wire.sieve import Sieve
 
 _TUNNELS = {4: "IPIP", 41: "6in4", 47: "GRE"}
 """IP protocols that carry packets which are not looked at."""
@@ -108,33 +110,26 @@ class _Pass:
         self._ports = ports
         self._correlator = CaptureCorrelator(ports)
         self._counts = Counts()
-        self._undecoded: Counter[str] = Counter()
+        self._tally = Tally()
         self._matched = 0
         self._stopped = False
         # Who was sent something that the snaplen made illegible: it may be an answer.
         self._cut_off: set[IPAddress] = set()
-        self._first_s: float | None = None
-        self._last_s: float | None = None
         self._foreign = (
             FOREIGN if silence_wait_s is None else Patience(silence_wait_s, silence_wait_s)
         )
 
     def run(self, stop: Callable[[], bool]) -> Analysis:
-        for number, frame in enumerate(self._reader, start=1):
-            if stop():
+        for chosen in self._reader.chosen(Sieve(self._ports)):
+            for number, frame in chosen.numbered(self._tally.packets):
+                if stop():
+                    self._stopped = True
+                    break
+                self._take(frame, number)
+            self._tally.add(chosen.tally)
+            if self._stopped or stop():
                 self._stopped = True
                 break
-            self._note_time(frame.time_s)
-            try:
-                packet = decode_frame(frame)
-            except DecodeError as error:
-                self._undecoded[error.cause] += 1
-                continue
-            self._notice_hidden(packet)
-            if len(frame.data) < frame.original_bytes and _says_too_little(packet, self._ports):
-                self._cut_off.add(packet.destination)
-            self._matched += _count(self._counts, packet, self._ports)
-            self._correlator.add(packet, frame.time_s, number)
         self._stopped |= self._reader.stopped
         reader, own = self._reader, self._own_note()
         return Analysis(
@@ -144,33 +139,40 @@ class _Pass:
             packets=reader.packets,
             bytes=reader.bytes,
             matched=self._matched,
-            first_s=self._first_s,
-            last_s=self._last_s,
+            first_s=self._tally.first_s,
+            last_s=self._tally.last_s,
             truncated=reader.truncated,
             error=None if reader.error is None else str(reader.error),
             error_offset=None if reader.error is None else reader.error.offset,
             counts=self._counts,
-            undecoded=self._undecoded,
+            undecoded=self._tally.undecoded,
             findings=tuple(self._findings(own)),
             own=own is not None,
             ports=str(self._ports),
         )
 
-    def _note_time(self, time_s: float) -> None:
-        if time_s == NO_TIME_S:  # a Simple Packet Block bears no time
+    def _take(self, frame: Frame, number: int) -> None:
+        """Take one frame into account, as far as its packets and times are not counted already."""
+        try:
+            packet = decode_frame(frame)
+        except DecodeError as error:
+            self._tally.undecoded[error.cause] += 1
             return
-        self._first_s = min(time_s, time_s if self._first_s is None else self._first_s)
-        self._last_s = max(time_s, time_s if self._last_s is None else self._last_s)
+        self._notice_hidden(packet)
+        if len(frame.data) < frame.original_bytes and _says_too_little(packet, self._ports):
+            self._cut_off.add(packet.destination)
+        self._matched += _count(self._counts, packet, self._ports)
+        self._correlator.add(packet, frame.time_s, number)
 
     def _notice_hidden(self, packet: Packet) -> None:
         """Count what may carry packets of the ports, and is not looked into."""
         match packet.body:
             case Other(protocol) if protocol in _TUNNELS:
-                self._undecoded[f"tunnel: {_TUNNELS[protocol]}"] += 1
+                self._tally.undecoded[f"tunnel: {_TUNNELS[protocol]}"] += 1
             case Other(protocol) if protocol in _FRAGMENTED:
-                self._undecoded["fragment"] += 1
+                self._tally.undecoded["fragment"] += 1
             case Udp(dport=port) if port == _VXLAN_PORT:
-                self._undecoded["tunnel: VXLAN"] += 1
+                self._tally.undecoded["tunnel: VXLAN"] += 1
 
     def _own_note(self) -> SectionNote | None:
         """The note of our own recording, if no packet was taken out of it since."""
@@ -207,7 +209,7 @@ class _Pass:
             yield _finding(exchange, watch, loss, ttls)
 
     def _watch(self, note: SectionNote | None, source: IPAddress) -> _Watch:
-        last_s = self._last_s or 0.0
+        last_s = self._tally.last_s or 0.0
         legible = source not in self._cut_off
         if note is None:
             return _Watch(last_s, None, self._foreign, self._correlator.hears(source), legible)

@@ -7,10 +7,16 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
+from rawscan.capture.batch import Batch
+from rawscan.capture.lanes import Offsets, Words, walk
 from rawscan.capture.note import SectionNote
-from rawscan.capture.source import MAX_BYTES, Source
+from rawscan.capture.source import CHUNK_BYTES, MAX_BYTES, NO_TIME_S, Source
 from rawscan.errors import CaptureError
 from rawscan.model import Frame
 
@@ -28,6 +34,11 @@ RECORD_HEADER_BYTES = 16
 LINKTYPE_MASK = 0x03FF_FFFF
 """Above these bits stand the length of the frame check sequence and whether it is known. Bits 16
 to 25 are kept, as libpcap does: NetBSD's raw class lives there and is no other link type."""
+
+_LIKELY_BYTES = 262_144
+"""The longest snaplen in use (tcpdump's): a longer packet is none that a guess should believe."""
+_NEAR_S = 7 * 86_400
+"""Packets so far apart stand seldom one after the other; where they do, no guess is made."""
 
 
 class PcapParser:
@@ -47,22 +58,110 @@ class PcapParser:
                 offset=4,
             )
         self._order = order
+        self._header = struct.Struct(f"{order}IIII").unpack_from
         self.linktypes: list[int] = [network & LINKTYPE_MASK]
         source.position = FILE_HEADER_BYTES
 
     def frames(self) -> Iterator[Frame]:
         """Every whole record. Raises `CaptureError` where the file is cut short or damaged."""
         source, ticks, linktype = self._source, self._ticks, self.linktypes[0]
-        unpack_from = struct.Struct(f"{self._order}IIII").unpack_from
         while source.more():
-            if not source.need(RECORD_HEADER_BYTES):
-                raise source.cut("the header of a packet")
-            seconds, fraction, captured, original = unpack_from(source.data, source.position)
-            if captured > MAX_BYTES:
-                raise source.damage(f"a packet of {captured} bytes")
-            if not source.need(RECORD_HEADER_BYTES + captured):
-                raise source.cut("a packet")
+            seconds, fraction, captured, original = self._next_header()
             start = source.position + RECORD_HEADER_BYTES
             source.position = start + captured
             data = bytes(source.data[start : source.position])
             yield Frame(seconds + fraction / ticks, data, linktype, max(original, captured))
+
+    def _next_header(self) -> tuple[int, ...]:
+        """The header of the whole record at the source's position."""
+        source = self._source
+        if not source.need(RECORD_HEADER_BYTES):
+            raise source.cut("the header of a packet")
+        fields = self._header(source.data, source.position)
+        captured: int = fields[2]
+        if captured > MAX_BYTES:
+            raise source.damage(f"a packet of {captured} bytes")
+        if not source.need(RECORD_HEADER_BYTES + captured):
+            raise source.cut("a packet")
+        return fields
+
+    def batches(self) -> Iterator[Batch]:
+        """The same frames, many at once."""
+        source = self._source
+        words: Words | None = None
+        while source.more():
+            source.need(CHUNK_BYTES)
+            if words is None or words.data is not source.data:
+                words = Words(source.data, self._order)
+            seconds, *_ = self._next_header()  # raises if it is none, and makes room for it
+            if words.data is not source.data:
+                continue
+            chain = _Records(seconds, self._ticks)
+            walked = walk(words, chain, source.position, source.end, source.end)
+            source.position = walked.end
+            yield self._batch(words, walked.at)
+
+    def _batch(self, words: Words, at: Offsets) -> Batch:
+        u32 = words.u32
+        captured = u32[at + 8].astype(np.int64)
+        original = np.maximum(u32[at + 12], captured)
+        times = _RecordTimes(u32[at], u32[at + 4], self._ticks)
+        data_at = at + RECORD_HEADER_BYTES
+        return Batch(words.data, data_at, captured, original, [(self.linktypes[0], None)], times)
+
+
+@dataclass(frozen=True, slots=True)
+class _Records:
+    """The chain of records after one of the second `seconds`."""
+
+    seconds: int
+    ticks: int
+    least = RECORD_HEADER_BYTES
+    size_at = 8
+    size_plus = RECORD_HEADER_BYTES
+
+    def mark(self, order: str) -> tuple[int, bytes]:
+        """The upper half of the seconds: it stays the same for 18 hours."""
+        upper = struct.pack(f"{order}H", self.seconds >> 16)
+        return (2 if order == "<" else 0), upper
+
+    def plausible(self, words: Words, at: Offsets) -> NDArray[np.bool_]:
+        """A time near the first one's, a fraction that is one, and lengths that fit."""
+        u32 = words.u32
+        captured = u32[at + 8]
+        near = np.abs(u32[at].astype(np.int64) - self.seconds) <= _NEAR_S
+        near &= u32[at + 4] < self.ticks
+        near &= captured <= _LIKELY_BYTES
+        near &= captured <= u32[at + 12]
+        return near
+
+    def valid(self, words: Words, at: Offsets, end: int) -> NDArray[np.bool_]:
+        """Not absurdly long."""
+        return words.u32[at + 8] <= MAX_BYTES
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _RecordTimes:
+    """Times of records."""
+
+    seconds: NDArray[np.uint32]
+    fractions: NDArray[np.uint32]
+    ticks: int
+
+    def span(self) -> tuple[float, float] | None:
+        """First and last."""
+        if self.fractions.max() < self.ticks:
+            # Only packets of the first and of the last second can be the first and the last.
+            borders = (self.seconds == self.seconds.min()) | (self.seconds == self.seconds.max())
+            if self.seconds.min() > 0:
+                return self._extremes(np.flatnonzero(borders))
+        return self._extremes(np.arange(len(self.seconds)))
+
+    def _extremes(self, rows: NDArray[np.intp]) -> tuple[float, float] | None:
+        times_s = self.seconds[rows] + self.fractions[rows] / self.ticks
+        times_s = times_s[times_s != NO_TIME_S]
+        return (float(times_s.min()), float(times_s.max())) if len(times_s) else None
+
+    def of(self, row: int) -> float:
+        """One."""
+        return int(self.seconds[row]) + int(self.fractions[row]) / self.ticks

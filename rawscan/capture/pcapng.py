@@ -7,51 +7,33 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Final
 
-from rawscan.capture.note import LATEST_S, SectionNote
-from rawscan.capture.source import MAX_BYTES, NO_TIME_S, Source
+from rawscan.capture.batch import Batch
+from rawscan.capture.blocks import (
+    ENHANCED_PACKET_BLOCK,
+    IF_TSOFFSET,
+    IF_TSRESOL,
+    INTERFACE_BLOCK,
+    OBSOLETE_PACKET_BLOCK,
+    OPT_COMMENT,
+    OPT_ENDOFOPT,
+    SECTION_BLOCK,
+    SECTION_MAGIC,
+    SIMPLE_PACKET_BLOCK,
+    SMALLEST_BLOCK_BYTES,
+    Blocks,
+    Interface,
+)
+from rawscan.capture.lanes import Words, walk
+from rawscan.capture.note import SectionNote
+from rawscan.capture.source import CHUNK_BYTES, MAX_BYTES, NO_TIME_S, Source
 from rawscan.model import Frame
 
-SECTION_MAGIC: Final = b"\x0a\x0d\x0d\x0a"
-"""The Section Header Block's type: the same in both byte orders, and broken by FTP in text mode."""
-
-SECTION_BLOCK = int.from_bytes(SECTION_MAGIC, "big")
-INTERFACE_BLOCK = 0x00000001
-OBSOLETE_PACKET_BLOCK = 0x00000002
-SIMPLE_PACKET_BLOCK = 0x00000003
-ENHANCED_PACKET_BLOCK = 0x00000006
-
-OPT_ENDOFOPT = 0
-OPT_COMMENT = 1
-IF_TSRESOL = 9
-IF_TSOFFSET = 14
-
 _BYTE_ORDERS: Final = {b"\x1a\x2b\x3c\x4d": ">", b"\x4d\x3c\x2b\x1a": "<"}
-_SMALLEST_BLOCK_BYTES = 12
 
-_Fields = Callable[[bytes, int], tuple[int, ...]]
+_Fields = Callable[[bytearray, int], tuple[int, ...]]
 """`unpack_from` of a record."""
-
-
-@dataclass(frozen=True, slots=True)
-class Interface:
-    """An Interface Description Block (section 4.2).
-
-    `snaplen` 0 is no limit. A timestamp of t ticks is `(t + offset_ticks) / ticks_per_s` seconds
-    since the Unix epoch.
-    """
-
-    linktype: int
-    snaplen: int
-    ticks_per_s: int
-    offset_ticks: int
-
-    def time_s(self, ticks: int) -> float:
-        """Seconds since the Unix epoch; `NO_TIME_S` for what no calendar has."""
-        time_s = (ticks + self.offset_ticks) / self.ticks_per_s
-        return time_s if 0 <= time_s < LATEST_S else NO_TIME_S
 
 
 class _Codec:
@@ -89,20 +71,43 @@ class PcapngParser:
         source = self._source
         while source.more():
             kind, body, end = self._next_block()
-            frame = None
-            if kind == ENHANCED_PACKET_BLOCK:
-                frame = self._timed(self._codec.enhanced, body, end)
-            elif kind == SIMPLE_PACKET_BLOCK:
-                frame = self._simple(body, end)
-            elif kind == OBSOLETE_PACKET_BLOCK:
-                frame = self._timed(self._codec.obsolete, body, end)
-            elif kind == SECTION_BLOCK:
-                self._section(body, end)
-            elif kind == INTERFACE_BLOCK:
-                self._interface(body, end)
+            frame = self._frame(kind, body, end)
             source.position = end + 4
             if frame is not None:
                 yield frame
+
+    def _frame(self, kind: int, body: int, end: int) -> Frame | None:
+        """Read a block; gives the packet, if it is one."""
+        if kind == ENHANCED_PACKET_BLOCK:
+            return self._timed(self._codec.enhanced, body, end)
+        if kind == SIMPLE_PACKET_BLOCK:
+            return self._simple(body, end)
+        if kind == OBSOLETE_PACKET_BLOCK:
+            return self._timed(self._codec.obsolete, body, end)
+        if kind == SECTION_BLOCK:
+            self._section(body, end)
+        elif kind == INTERFACE_BLOCK:
+            self._interface(body, end)
+        return None
+
+    def batches(self) -> Iterator[Batch]:
+        """The same packets, many at once: all between two blocks that change how they are read."""
+        source, words = self._source, None
+        while source.more():
+            source.need(CHUNK_BYTES)
+            kind, body, end = self._next_block()
+            if words is None or words.data is not source.data or words.order != self._codec.order:
+                words = Words(source.data, self._codec.order)
+            blocks = Blocks(words, self._interfaces)
+            walked = walk(words, blocks, source.position, source.end, source.end)
+            if walked.end > source.position:
+                source.position = walked.end
+                yield from blocks.batch(walked.at)
+                continue
+            frame = self._frame(kind, body, end)
+            source.position = end + 4
+            if frame is not None:
+                raise AssertionError("a block that only one of two readers takes for a packet")
 
     def _next_block(self) -> tuple[int, int, int]:
         """Type of the block at the source's position, and where in `data` its body is.
@@ -110,13 +115,13 @@ class PcapngParser:
         The position is left at the block, for the offset in error messages (section 3.1).
         """
         source = self._source
-        if not source.need(_SMALLEST_BLOCK_BYTES):
+        if not source.need(SMALLEST_BLOCK_BYTES):
             raise source.cut("a block")
         position = source.position
         if source.data[position : position + 4] == SECTION_MAGIC:
             self._codec = self._codec_of_section()
         kind, length = self._codec.block(source.data, position)
-        if length < _SMALLEST_BLOCK_BYTES or length % 4 or length > MAX_BYTES:
+        if length < SMALLEST_BLOCK_BYTES or length % 4 or length > MAX_BYTES:
             raise source.damage(f"a block of {length} bytes (type {kind:#x})")
         if not source.need(length):
             raise source.cut(f"a block (type {kind:#x})")

@@ -11,14 +11,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from shlex import quote
 from types import TracebackType
-from typing import BinaryIO, Final, Literal, Protocol, Self
+from typing import BinaryIO, Final, Literal, Protocol, Self, TypeVar
 
 from rawscan.capture import pcap, pcapng
+from rawscan.capture.batch import Batch, Chosen, Sift, choose
 from rawscan.capture.note import SectionNote
 from rawscan.capture.source import CutShortError, Source
 from rawscan.capture.waiting import StoppedError, WaitingStream, open_patiently, waits
 from rawscan.errors import CaptureError
 from rawscan.model import Frame
+
+T = TypeVar("T")
 
 GZIP_MAGIC: Final = b"\x1f\x8b"
 _SNIFF_BYTES = 8
@@ -45,6 +48,8 @@ class _Parser(Protocol):
     notes: list[SectionNote | None]
 
     def frames(self) -> Iterator[Frame]: ...
+
+    def batches(self) -> Iterator[Batch]: ...
 
 
 class CaptureReader:
@@ -76,18 +81,37 @@ class CaptureReader:
         self.stopped = False
         self.error: CaptureError | None = None
         self._owned = owned
-        self._frames = self._counted(parser.frames())
+        self._parser = parser
+        self._frames = self._safely(self._counted())
 
     def __iter__(self) -> Iterator[Frame]:
         """The frames not yet given out: a second loop goes on where the first stopped."""
         return self._frames
 
-    def _counted(self, frames: Iterator[Frame]) -> Iterator[Frame]:
+    def chosen(self, sift: Sift) -> Iterator[Chosen]:
+        """All frames in batches, of which only those are given out that `sift` chooses.
+
+        The same frames, counts and errors as from a loop over the reader, many times as fast.
+        """
+        return self._safely(self._sifted(sift))
+
+    def _counted(self) -> Iterator[Frame]:
+        for frame in self._parser.frames():
+            self.packets += 1
+            self.bytes += frame.original_bytes
+            yield frame
+
+    def _sifted(self, sift: Sift) -> Iterator[Chosen]:
+        for batch in self._parser.batches():
+            chosen = choose(batch, sift)
+            self.packets += chosen.tally.packets
+            self.bytes += chosen.tally.bytes
+            yield chosen
+
+    def _safely(self, items: Iterator[T]) -> Iterator[T]:
+        """The items up to the end, or to what is wrong there, which is noted."""
         try:
-            for frame in frames:
-                self.packets += 1
-                self.bytes += frame.original_bytes
-                yield frame
+            yield from items
         except StoppedError:
             self.stopped = True
         except CaptureError as error:

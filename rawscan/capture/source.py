@@ -18,7 +18,7 @@ CHUNK_BYTES = 4 << 20
 looked at at once. (Larger and smaller chunks measured slower.)"""
 MAX_BYTES = 256 << 20
 """A packet or block that claims to be longer than this is damage, not data."""
-SLACK_BYTES = 256
+SLACK_BYTES = 512
 """Room behind the last byte of the buffer: whoever reads fields of many frames at once may load
 what lies behind the last frame, to find then that it does not belong to it."""
 

@@ -14,11 +14,23 @@ IPV4, IPV6, SLL2 = 228, 229, 276
 # DLT_RAW as some systems wrote it into files before 101 was assigned.
 RAW_BSD, RAW_OPENBSD = 12, 14
 
-_ETHER_IP = (0x0800, 0x86DD)
-_VLAN = (0x8100, 0x88A8, 0x9100)
-_MPLS = (0x8847, 0x8848)
-_PPPOE = 0x8864
+ETHER_IP = (0x0800, 0x86DD)
+VLAN = (0x8100, 0x88A8, 0x9100)
+MPLS = (0x8847, 0x8848)
+PPPOE = 0x8864
 _PPP_IP = (0x0021, 0x0057)
+IP_FAMILIES = (2, 10, 24, 28, 30)
+"""AF_INET is 2 everywhere, AF_INET6 one of the others."""
+
+
+def no_ip(ethertype: int) -> str:
+    """The cause under which a frame of this ethertype is counted, if it carries no IP."""
+    return f"ethertype 0x{ethertype:04x}"
+
+
+def unread(linktype: int) -> str:
+    """The same for a frame of a link type that is not read."""
+    return f"link type {linktype}"
 
 
 def _u16(data: bytes, offset: int) -> int:
@@ -30,17 +42,17 @@ def _u16(data: bytes, offset: int) -> int:
 def _after_ethertype(data: bytes, offset: int) -> int:
     """Follow VLAN tags, MPLS labels and PPPoE from the ethertype at `offset`."""
     kind = _u16(data, offset)
-    while kind in _VLAN:  # IEEE 802.1Q: two bytes of tag, then the next ethertype
+    while kind in VLAN:  # IEEE 802.1Q: two bytes of tag, then the next ethertype
         offset += 4
         kind = _u16(data, offset)
     offset += 2
-    if kind in _ETHER_IP:
+    if kind in ETHER_IP:
         return offset
-    if kind in _MPLS:
+    if kind in MPLS:
         return _after_labels(data, offset)
-    if kind == _PPPOE:  # RFC 2516, section 4: 6 bytes, then PPP's protocol field
+    if kind == PPPOE:  # RFC 2516, section 4: 6 bytes, then PPP's protocol field
         return _after_ppp_protocol(data, offset + 6)
-    raise DecodeError(f"ethertype 0x{kind:04x}")
+    raise DecodeError(no_ip(kind))
 
 
 def _after_labels(data: bytes, offset: int) -> int:
@@ -65,11 +77,11 @@ def _ppp(data: bytes) -> int:
 
 
 def _bsd_family(data: bytes) -> int:
-    # AF_INET is 2 everywhere, AF_INET6 10, 24, 28 or 30; in the byte order of whoever wrote it.
+    # In the byte order of whoever wrote it.
     if len(data) < 4:
         raise DecodeError("link-layer header cut off")
     family = min(int.from_bytes(data[:4], "little"), int.from_bytes(data[:4], "big"))
-    if family not in (2, 10, 24, 28, 30):
+    if family not in IP_FAMILIES:
         raise DecodeError(f"address family {family}")
     return 4
 
@@ -95,6 +107,9 @@ _IP_OFFSET: dict[int, Callable[[bytes], int]] = {
     SLL2: _cooked2,
 }
 
+LINKTYPES = frozenset(_IP_OFFSET)
+"""The link types that are read."""
+
 
 def ip_offset(linktype: int, data: bytes) -> int:
     """Offset in bytes of the IP header in a frame.
@@ -104,5 +119,5 @@ def ip_offset(linktype: int, data: bytes) -> int:
     """
     find = _IP_OFFSET.get(linktype)
     if find is None:
-        raise DecodeError(f"link type {linktype}")
+        raise DecodeError(unread(linktype))
     return find(data)

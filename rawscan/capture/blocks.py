@@ -1,0 +1,180 @@
+"""Blocks of pcapng in arrays: what they are called, and the packets in many of them at once.
+
+Section numbers in this file are those of draft-ietf-opsawg-pcapng. Touches nothing.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rawscan.capture.batch import Batch, Rows
+from rawscan.capture.lanes import Offsets, Words
+from rawscan.capture.note import LATEST_S
+from rawscan.capture.source import MAX_BYTES, NO_TIME_S
+
+SECTION_MAGIC: Final = b"\x0a\x0d\x0d\x0a"
+"""The Section Header Block's type: the same in both byte orders, and broken by FTP in text mode."""
+
+SECTION_BLOCK = int.from_bytes(SECTION_MAGIC, "big")
+INTERFACE_BLOCK = 0x00000001
+OBSOLETE_PACKET_BLOCK = 0x00000002
+SIMPLE_PACKET_BLOCK = 0x00000003
+ENHANCED_PACKET_BLOCK = 0x00000006
+
+OPT_ENDOFOPT = 0
+OPT_COMMENT = 1
+IF_TSRESOL = 9
+IF_TSOFFSET = 14
+
+SMALLEST_BLOCK_BYTES = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Interface:
+    """An Interface Description Block (section 4.2).
+
+    `snaplen` 0 is no limit. A timestamp of t ticks is `(t + offset_ticks) / ticks_per_s` seconds
+    since the Unix epoch.
+    """
+
+    linktype: int
+    snaplen: int
+    ticks_per_s: int
+    offset_ticks: int
+
+    def time_s(self, ticks: int) -> float:
+        """Seconds since the Unix epoch; `NO_TIME_S` for what no calendar has."""
+        time_s = (ticks + self.offset_ticks) / self.ticks_per_s
+        return time_s if 0 <= time_s < LATEST_S else NO_TIME_S
+
+
+_LIKELY_BYTES = 1 << 18
+_NO_INTERFACE = -1
+# Block type -> where in the block the packet's bytes begin.
+_DATA_AT = {ENHANCED_PACKET_BLOCK: 28, OBSOLETE_PACKET_BLOCK: 28, SIMPLE_PACKET_BLOCK: 12}
+
+
+class Blocks:
+    """The chain of blocks in one section, after these interfaces were described.
+
+    What changes how later blocks are read ends it, as does what is no valid block.
+    """
+
+    least = SMALLEST_BLOCK_BYTES
+    size_at = 4
+    size_plus = 0
+
+    def __init__(self, words: Words, interfaces: Sequence[Interface]) -> None:
+        self._words = words
+        self._interfaces = tuple(interfaces)
+
+    def mark(self, order: str) -> tuple[int, bytes]:
+        """The type of nearly every block."""
+        return 0, struct.pack(f"{order}I", ENHANCED_PACKET_BLOCK)
+
+    def plausible(self, words: Words, at: Offsets) -> NDArray[np.bool_]:
+        """An Enhanced Packet Block whose lengths fit each other."""
+        u32 = words.u32
+        size = u32[at + 4]
+        fits = (u32[at] == ENHANCED_PACKET_BLOCK) & (size % 4 == 0)
+        fits &= (size >= 32) & (size <= _LIKELY_BYTES)
+        fits &= u32[at + 20].astype(np.int64) <= size.astype(np.int64) - 32
+        return fits
+
+    def valid(self, words: Words, at: Offsets, end: int) -> NDArray[np.bool_]:
+        """As `PcapngParser` has it: both lengths, and room for the packet in it."""
+        u32 = words.u32
+        kinds, sizes = u32[at], u32[at + 4].astype(np.int64)
+        fits = (sizes >= SMALLEST_BLOCK_BYTES) & (sizes % 4 == 0) & (sizes <= MAX_BYTES)
+        fits &= (kinds != SECTION_BLOCK) & (kinds != INTERFACE_BLOCK)
+        last = at + sizes - 4
+        fits &= u32[np.clip(last, 0, len(u32) - 1)] == sizes
+        timed = (kinds == ENHANCED_PACKET_BLOCK) | (kinds == OBSOLETE_PACKET_BLOCK)
+        fits &= ~timed | (u32[at + 20] <= sizes - 32)
+        fits &= ~timed | (self._numbers(at, kinds) < len(self._interfaces))
+        simple = np.flatnonzero(kinds == SIMPLE_PACKET_BLOCK)
+        if simple.size:
+            fits[simple] &= (sizes[simple] >= 16) & (len(self._interfaces) > 0)
+            fits[simple] &= self._simple_captured(at[simple]) <= sizes[simple] - 16
+        return fits
+
+    def _numbers(self, at: Offsets, kinds: NDArray[np.uint32]) -> NDArray[np.int64]:
+        """The interface of each block that has a time."""
+        numbers = self._words.u32[at + 8].astype(np.int64)
+        old = kinds == OBSOLETE_PACKET_BLOCK  # 16 bits, and a count of drops
+        if old.any():
+            numbers[old] = self._words.view("u2")[at[old] + 8]
+        return numbers
+
+    def _simple_captured(self, at: Offsets) -> NDArray[np.int64]:
+        """The captured length is not written down: it is the snaplen's or the packet's."""
+        original = self._words.u32[at + 8].astype(np.int64)
+        snaplen = self._interfaces[0].snaplen if self._interfaces else 0
+        return np.minimum(original, snaplen) if snaplen else original
+
+    def batch(self, at: Offsets) -> Iterator[Batch]:
+        """The packets in the valid blocks that begin at `at`; none if there are none."""
+        u32 = self._words.u32
+        kinds = u32[at]
+        if not (kinds == ENHANCED_PACKET_BLOCK).all():
+            packets = np.isin(kinds, list(_DATA_AT))
+            at, kinds = at[packets], kinds[packets]
+            if not len(at):
+                return
+        simple = np.flatnonzero(kinds == SIMPLE_PACKET_BLOCK)
+        captured = u32[at + 20].astype(np.int64)
+        original = np.maximum(u32[at + 24], captured)
+        data_at, numbers = at + _DATA_AT[ENHANCED_PACKET_BLOCK], self._numbers(at, kinds)
+        ticks = u32[at + 12].astype(np.uint64) << np.uint64(32) | u32[at + 16]
+        if simple.size:
+            captured[simple] = self._simple_captured(at[simple])
+            original[simple] = u32[at[simple] + 8]
+            data_at[simple] = at[simple] + _DATA_AT[SIMPLE_PACKET_BLOCK]
+            numbers[simple] = _NO_INTERFACE
+        times = _TickTimes(ticks, numbers, self._interfaces)
+        yield Batch(
+            self._words.data, data_at, captured, original, tuple(self._linktypes(numbers)), times
+        )
+
+    def _linktypes(self, numbers: NDArray[np.int64]) -> Iterator[tuple[int, Rows | None]]:
+        if (numbers == numbers[0]).all():
+            yield self._interfaces[max(int(numbers[0]), 0)].linktype, None
+            return
+        for number in np.unique(numbers).tolist():
+            linktype = self._interfaces[max(number, 0)].linktype
+            yield linktype, np.flatnonzero(numbers == number)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _TickTimes:
+    """Times of packets, in the ticks of their interfaces."""
+
+    ticks: NDArray[np.uint64]
+    numbers: NDArray[np.int64]
+    interfaces: Sequence[Interface]
+
+    def span(self) -> tuple[float, float] | None:
+        """First and last."""
+        found: list[float] = []
+        for number in np.unique(self.numbers).tolist():
+            if number == _NO_INTERFACE:
+                continue
+            interface, ticks = self.interfaces[number], self.ticks[self.numbers == number]
+            borders = [interface.time_s(int(tick)) for tick in (ticks.min(), ticks.max())]
+            if NO_TIME_S in borders:  # then others may lie within the calendar
+                borders = [interface.time_s(tick) for tick in ticks.tolist()]
+            found += [time_s for time_s in borders if time_s != NO_TIME_S]
+        return (min(found), max(found)) if found else None
+
+    def of(self, row: int) -> float:
+        """One."""
+        number = int(self.numbers[row])
+        if number == _NO_INTERFACE:
+            return NO_TIME_S
+        return self.interfaces[number].time_s(int(self.ticks[row]))
