@@ -18,13 +18,15 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from rawscan.capture.batch import Tally
+from rawscan.ask import ask_of
+from rawscan.capture.batch import Chosen, Tally, choose
 from rawscan.capture.note import SectionNote
 from rawscan.capture.reader import CaptureReader, open_capture
 from rawscan.capture.source import NO_TIME_S
-from rawscan.correlate import CaptureCorrelator, Exchange, ask_of
+from rawscan.correlate import CaptureCorrelator, Exchange
 from rawscan.engine import LossModel, confidence
 from rawscan.errors import DecodeError, UsageError
+from rawscan.hearing import listen_again
 from rawscan.model import (
     DEFAULT_PORT,
     Analysis,
@@ -49,7 +51,7 @@ from rawscan.rules import rule_for, strength
 from rawscan.silence import FOREIGN, OWN, Patience, judge_silence
 from rawscan.verdict import TtlBook, judge
 from rawscan.wire.decode import ICMP_ERRORS, decode_frame
-from rawscan.wire.sieve import Sieve
+from rawscan.wire.sieve import AddressTest, PortTest, Sieve
 
 _TUNNELS = {4: "IPIP", 41: "6in4", 47: "GRE"}
 """IP protocols that carry packets which are not looked at."""
@@ -120,14 +122,13 @@ class _Pass:
         )
 
     def run(self, stop: Callable[[], bool]) -> Analysis:
-        for chosen in self._reader.chosen(Sieve(self._ports)):
+        for chosen in self._reader.chosen(Sieve(PortTest(self._ports))):
             for number, frame in chosen.numbered(self._tally.packets):
-                if stop():
-                    self._stopped = True
-                    break
                 self._take(frame, number)
+            if self._reader.path is None:
+                self._overhear(chosen)
             self._tally.add(chosen.tally)
-            if self._stopped or stop():
+            if stop():
                 self._stopped = True
                 break
         self._stopped |= self._reader.stopped
@@ -164,6 +165,24 @@ class _Pass:
         self._matched += _count(self._counts, packet, self._ports)
         self._correlator.add(packet, frame.time_s, number)
 
+    def _overhear(self, chosen: Chosen) -> None:
+        """Of a stream that cannot be read again, listen at once to those not heard so far."""
+        hearing = self._correlator.hearing
+        mute = {e.source for e in self._correlator.exchanges if not hearing.hears(e.source)}
+        if mute:
+            everybody = AddressTest(to=mute, from_=mute)
+            for _ in hearing.add_frames(choose(chosen.batch, Sieve(everybody)).frames):
+                pass
+
+    def _listen_again(self, exchanges: Sequence[Exchange]) -> None:
+        """Look at the other packets of those whose silence would mean something, were they heard."""
+        hearing = self._correlator.hearing
+        silent = (e for e in exchanges if not any(_has_verdict(e, one) for one in e.evidence))
+        mute = {e.source for e in silent if not hearing.hears(e.source)}
+        if mute and self._reader.path is not None:
+            for source in listen_again(mute, self._reader.again):
+                hearing.note(source)
+
     def _notice_hidden(self, packet: Packet) -> None:
         """Count what may carry packets of the ports, and is not looked into."""
         match packet.body:
@@ -192,6 +211,8 @@ class _Pass:
 
     def _findings(self, note: SectionNote | None) -> Iterator[Finding]:
         exchanges = list(self._correlator.exchanges)
+        if note is None:
+            self._listen_again(exchanges)
         losses = _learn_losses(exchanges)
         ttls = TtlBook()
         # Answers of one host to another take one way: where one passed unseen, others may have.
@@ -212,7 +233,7 @@ class _Pass:
         last_s = self._tally.last_s or 0.0
         legible = source not in self._cut_off
         if note is None:
-            return _Watch(last_s, None, self._foreign, self._correlator.hears(source), legible)
+            return _Watch(last_s, None, self._foreign, self._correlator.hearing.hears(source), legible)
         # What the note promises is worth nothing if the file's end is missing.
         until_s = note.until_s if self._whole and note.until_s is not None else last_s
         return _Watch(until_s, note.dropped_s, OWN, both_ways=True, legible=legible)

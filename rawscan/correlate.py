@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
+from rawscan.ask import Ask, answered_ask, ask_of
+from rawscan.hearing import Hearing
 from rawscan.model import (
     Evidence,
     Flags,
     Icmp,
     IPAddress,
-    Other,
     Packet,
     Port,
     ProbeKind,
@@ -34,7 +35,6 @@ _SWAPPED_S = 1.0
 card, and files that were merged, come out of order by less; an answer proves itself anyway."""
 _REMEMBERED_REPLIES = 1 << 12
 _REMEMBERED_OF_ONE = 8
-_REMEMBERED_FLOWS = 1 << 16
 """Bounds, so that a capture of floods is read in bounded memory; the oldest go first."""
 _HOST_UNREACHABLE = ((4, 3, 1), (6, 1, 3))
 """IP version, type and code of "nobody on the last link has this address"."""
@@ -63,38 +63,6 @@ def _tcp_kind(flags: Flags) -> ReplyKind:
     if flags & Flags.SYN:
         return ReplyKind.SYN_ACK if flags & Flags.ACK else ReplyKind.SYN
     return ReplyKind.TCP_OTHER
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """Who asks whom, as a packet says: of a reply, seen from the one who asked."""
-
-    source: IPAddress
-    target: IPAddress
-    protocol: Protocol
-    source_port: int
-    port: int
-
-
-def ask_of(packet: Packet) -> Ask | None:
-    """The probe that this packet is, or that the packet quoted in an ICMP error was."""
-    match packet.body:
-        case Tcp(sport=sport, dport=dport):
-            return Ask(packet.source, packet.destination, Protocol.TCP, sport, dport)
-        case Udp(sport=sport, dport=dport):
-            return Ask(packet.source, packet.destination, Protocol.UDP, sport, dport)
-        case Icmp(quoted=Packet(body=Tcp() | Udp()) as quoted):
-            return ask_of(quoted)
-        case Icmp() | Other():
-            return None
-
-
-def answered_ask(packet: Packet) -> Ask | None:
-    """The probe that this packet would be a reply to."""
-    ask = ask_of(packet)
-    if ask is None or isinstance(packet.body, Icmp):
-        return ask
-    return Ask(ask.target, ask.source, ask.protocol, ask.port, ask.source_port)
 
 
 def proves(kind: ProbeKind, packet: Packet, seq: int, ack: int) -> bool:
@@ -219,21 +187,12 @@ class CaptureCorrelator:
         self._begun_there: dict[Ask, float] = {}
         # Replies whose probe may stand a little later in the file, the oldest first.
         self._early: dict[Ask, list[_Seen]] = {}
-        self._heard: set[IPAddress] = set()
-        # What the sources not yet heard have sent: dictionaries know their oldest, sets do not.
-        self._flows: dict[Ask, None] = {}
+        self.hearing = Hearing()
 
     @property
     def exchanges(self) -> Iterator[Exchange]:
         """Every exchange, in the order of its first probe."""
         return iter(self._exchanges.values())
-
-    def hears(self, source: IPAddress) -> bool:
-        """Has an answer to this source been seen? If not, the capture may be one-way.
-
-        Just any packet to it would not do: a tap on the way out sees broadcasts, and others' scans.
-        """
-        return source in self._heard
 
     def add(self, packet: Packet, time_s: float, frame_number: int) -> bool:
         """Take one packet into account; True if it is a probe to one of the ports, or a reply."""
@@ -241,7 +200,7 @@ class CaptureCorrelator:
         if ask is None or answered is None:
             return False
         seen = _Seen(packet, time_s, frame_number)
-        self._listen(packet, ask, answered)
+        self.hearing.add(packet, ask, answered)
         from_port = answered.port in self._ports.of(answered.protocol)
         if from_port and self._add_reply(seen, answered):
             return True
@@ -256,21 +215,6 @@ class CaptureCorrelator:
         if from_port and answered not in self._open:
             self._begun_there.setdefault(answered, time_s)
         return False
-
-    def _listen(self, packet: Packet, ask: Ask, answered: Ask) -> None:
-        """Is this an answer to anything that its receiver has sent? Then answers cross the tap."""
-        asker = answered.source
-        error = isinstance(packet.body, Icmp)
-        if packet.destination == asker and asker not in self._heard and answered in self._flows:
-            # One's own kernel's "no such neighbour" crosses nothing, and a packet to oneself from
-            # the same port answers itself by the look of it.
-            alone = answered.target != asker if error else ask == answered
-            if packet.source != asker or not alone:
-                self._heard.add(asker)
-        if packet.source not in self._heard and not error:
-            self._flows[ask] = None
-            if len(self._flows) > _REMEMBERED_FLOWS:
-                del self._flows[next(iter(self._flows))]
 
     def _add_probe(self, seen: _Seen, ask: Ask) -> bool:
         packet = seen.packet
@@ -350,7 +294,7 @@ class CaptureCorrelator:
                 self._add_reply(reply, ask)
             )
             if matched:
-                self._heard.add(ask.source)
+                self.hearing.note(ask.source)
 
     def _add_reply(self, seen: _Seen, answered: Ask) -> bool:
         packet, time_s = seen.packet, seen.time_s

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from rawscan.analysis import analyse
+from rawscan.capture import pcapng, source
 from rawscan.capture.reader import open_capture
 from rawscan.model import Analysis, IPAddress, ProbeKind, State, Verdict
 from rawscan.ports import parse_ports
@@ -314,10 +315,15 @@ def test_a_probe_without_time_is_not_silent_for_long(tmp_path: Path) -> None:
     assert said(verdicts(found)[str(TARGET), "syn"]) == "unknown cut-short -"
 
 
-def test_reading_stops_when_told_and_then_promises_nothing(tmp_path: Path) -> None:
+def test_reading_stops_when_told_and_then_promises_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = silent().own(tmp_path / "own.pcapng", 60.0)
-    polls = iter([False, False, True])
+    for module in (source, pcapng):  # a buffer that holds no two of its packets
+        monkeypatch.setattr(module, "CHUNK_BYTES", 140)
+    polls = iter([False, True])
     found = analyse(path, P561, stop=lambda: next(polls))
+    assert found.packets == 2
     assert only(found).tries == 2
     assert said(only(found)) == "unknown cut-short -"
 

@@ -7,11 +7,9 @@ from dataclasses import replace
 
 import pytest
 
+from rawscan.ask import Ask, answered_ask, ask_of
 from rawscan.correlate import (
-    Ask,
     LiveCorrelator,
-    answered_ask,
-    ask_of,
     proves,
     signal_of,
 )

@@ -88,9 +88,10 @@ class Tally:
 class Chosen:
     """The frames of a batch that must be looked at, copied out of it, and the tally of them all.
 
-    `rows` counts from 0 in the batch.
+    `rows` counts from 0 in the batch, which is good until the file is read on.
     """
 
+    batch: Batch
     tally: Tally
     rows: list[int]
     frames: list[Frame]
@@ -116,12 +117,13 @@ def choose(batch: Batch, sift: Sift) -> Chosen:
         chosen = chosen if these is None else these[chosen]
         rows.append(chosen)
         kinds += [linktype] * len(chosen)
-    return Chosen(tally, *_copied(batch, rows, kinds))
+    return Chosen(batch, tally, *_copied(batch, rows, kinds))
 
 
 def _copied(
     batch: Batch, rows: list[Rows], linktypes: list[int]
 ) -> tuple[list[int], list[Frame]]:
+    """The frames in these rows, in order; `linktypes` goes with `rows`."""
     if not rows:
         return [], []
     chosen = np.concatenate(rows)

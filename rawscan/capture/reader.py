@@ -72,6 +72,7 @@ class CaptureReader:
         owned: BinaryIO | None = None,
     ) -> None:
         self.name = name
+        self.path: Path | None = None
         self.format = format
         self.linktypes = parser.linktypes
         self.notes = parser.notes
@@ -94,6 +95,17 @@ class CaptureReader:
         The same frames, counts and errors as from a loop over the reader, many times as fast.
         """
         return self._safely(self._sifted(sift))
+
+    def again(self, sift: Sift) -> Iterator[Frame]:
+        """From the beginning once more, up to where this pass came to. Only with a `path`."""
+        assert self.path is not None
+        left = self.packets
+        with open_capture(self.path, name=self.name) as reader:
+            for chosen in reader.chosen(sift):
+                yield from (frame for number, frame in chosen.numbered(0) if number <= left)
+                left -= chosen.tally.packets
+                if left <= 0:
+                    return
 
     def _counted(self) -> Iterator[Frame]:
         for frame in self._parser.frames():
@@ -161,10 +173,12 @@ def open_capture(
     except OSError as error:
         raise CaptureError(f"{name}: cannot be opened: {error.strerror}") from error
     try:
-        return _open_stream(stream, name, stream, stop)
+        reader = _open_stream(stream, name, stream, stop)
     except BaseException:
         stream.close()
         raise
+    reader.path = source if source.is_file() else None
+    return reader
 
 
 def _open_stream(

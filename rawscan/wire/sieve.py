@@ -10,11 +10,13 @@ cut off, odd, or merely rare stays in, and is decoded as ever.
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any, Final
+from collections.abc import Iterable
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rawscan.model import IPAddress
 from rawscan.ports import PortSpec
 from rawscan.wire import linklayer
 from rawscan.wire.decode import ICMP_ERRORS
@@ -70,8 +72,20 @@ _IS_TAG = _set_of(*linklayer.VLAN)
 _MAY_CARRY = _set_of(*linklayer.ETHER_IP, *linklayer.VLAN, *linklayer.MPLS, linklayer.PPPOE)
 
 
-class Sieve:
-    """Lets frames of the given ports through, and what might be such."""
+class Test(Protocol):
+    """Which IP packets stay in? `left` bytes were captured of each from `start` on."""
+
+    def ipv4(self, view: View, start: Any, left: Any) -> NDArray[np.bool_]:
+        """Of those that are said to be IPv4's."""
+        ...
+
+    def ipv6(self, view: View, start: Any, left: Any) -> NDArray[np.bool_]:
+        """The same for IPv6."""
+        ...
+
+
+class PortTest:
+    """Packets of these ports, and all that might carry such or tell of them."""
 
     def __init__(self, ports: PortSpec) -> None:
         from_, to = np.zeros(1 << 16, np.uint8), np.zeros(1 << 16, np.uint8)
@@ -82,6 +96,99 @@ class Sieve:
         to[_swapped(_VXLAN_PORT)] |= _UDP_BIT
         self._from, self._to = from_ | _ALWAYS, to
 
+    def ipv4(self, view: View, start: Any, left: Any) -> NDArray[np.bool_]:
+        """Of those that are said to be IPv4's."""
+        first, fields = view.u8[start], view.u64[start + 2]
+        header = (first & 15).astype(np.int64) * 4
+        total = ((fields & 0xFF) << 8 | fields >> 8 & 0xFF).astype(np.int64)
+        stays = first - np.uint8(0x45) > 10  # version 4, and 5 to 15 words
+        stays |= fields & _IS_FRAGMENT != 0
+        stays |= left < header + 4
+        stays |= (total < header + 4) & (total != 0)  # 0: segmentation offload
+        stays |= self._upper(view, start + header, _TESTS4[fields >> 56], _IS_ERROR4)
+        return stays
+
+    def ipv6(self, view: View, start: Any, left: Any) -> NDArray[np.bool_]:
+        """The same for IPv6."""
+        payload = view.u16[start + 4].byteswap()
+        stays = view.u8[start] >> 4 != 6
+        stays |= left < 44
+        stays |= (payload < 4) & (payload != 0)  # 0: a jumbogram, or offload
+        stays |= self._upper(view, start + 40, _TESTS6[view.u8[start + 6]], _IS_ERROR6)
+        return stays
+
+    def _upper(
+        self, view: View, at: Any, tests: NDArray[np.uint8], is_error: NDArray[np.uint8]
+    ) -> NDArray[np.bool_]:
+        """By the first four bytes of what IP carries: the ports, or ICMP's type."""
+        first = view.u32[at]
+        marks = self._from[first & 0xFFFF] | self._to[first >> 16] | is_error[first & 0xFF]
+        return marks & tests != 0
+
+
+class AddressTest:
+    """Packets to `to`, and from `from_` to `with_` (None: to anybody); and what carries others.
+
+    More may stay in: addresses that share a place in a table.
+    """
+
+    def __init__(
+        self,
+        to: Iterable[IPAddress],
+        from_: Iterable[IPAddress] = (),
+        with_: Iterable[IPAddress] | None = None,
+    ) -> None:
+        self._to, self._from = _address_table(to), _address_table(from_)
+        self._with = np.ones(1 << 16, np.bool_) if with_ is None else _address_table(with_)
+
+    def ipv4(self, view: View, start: Any, left: Any) -> NDArray[np.bool_]:
+        """Of those that are said to be IPv4's."""
+        odd = (view.u8[start] >> 4 != 4) | (left < 20)
+        tests = _TESTS4[view.u8[start + 9]]
+        return odd | self._stays(view.u32[start + 12], view.u32[start + 16]) | self._carries(
+            view, start + (view.u8[start] & 15).astype(np.int64) * 4, tests
+        )
+
+    def ipv6(self, view: View, start: Any, left: Any) -> NDArray[np.bool_]:
+        """The same for IPv6."""
+        odd = (view.u8[start] >> 4 != 6) | (left < 40)
+        source = view.u32[start + 16] ^ view.u32[start + 20]
+        destination = view.u32[start + 32] ^ view.u32[start + 36]
+        carries = self._carries(view, start + 40, _TESTS6[view.u8[start + 6]])
+        return odd | self._stays(source, destination) | carries
+
+    def _carries(self, view: View, at: Any, tests: NDArray[np.uint8]) -> NDArray[np.bool_]:
+        vxlan = view.u16[at + 2] == _swapped(_VXLAN_PORT)
+        return (tests == _ALWAYS) | (tests == _UDP_BIT) & vxlan
+
+    def _stays(self, source: Any, destination: Any) -> NDArray[np.bool_]:
+        source, destination = _place(source), _place(destination)
+        return self._to[destination] | self._from[source] & self._with[destination]
+
+
+def _place(words: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    """Where an address has its place in a table of 64 Ki; multiplied as Knuth does."""
+    return (words * np.uint32(2_654_435_761)) >> np.uint32(16)
+
+
+def _address_table(addresses: Iterable[IPAddress]) -> NDArray[np.bool_]:
+    table = np.zeros(1 << 16, np.bool_)
+    words = [
+        int.from_bytes(packed[-8:-4], "little") ^ int.from_bytes(packed[-4:], "little")
+        if len(packed) > 4
+        else int.from_bytes(packed, "little")
+        for packed in (address.packed for address in addresses)
+    ]
+    table[_place(np.array(words, np.uint32))] = True
+    return table
+
+
+class Sieve:
+    """Finds the IP packets in frames, and lets those through that pass a test."""
+
+    def __init__(self, test: Test) -> None:
+        self._test = test
+
     def __call__(
         self, data: bytearray, at: Any, captured: Any, linktype: int
     ) -> tuple[Rows, Counter[str]]:
@@ -90,18 +197,18 @@ class Sieve:
         Frame i is the `captured[i]` bytes of `data` from `at[i]` on; behind the last of them some
         hundred bytes of `data` must follow.
         """
-        view = _View(data)
+        view = View(data)
         if linktype in _ETHERTYPES:
             return self._by_ethertype(view, at, captured, *_ETHERTYPES[linktype])
         if linktype in _BARE:
-            skip = _BARE[linktype]
-            return np.flatnonzero(self._bare(view, at, captured, skip)), Counter()
+            stays = self._bare(view, at, captured, _BARE[linktype])
+            return np.flatnonzero(stays), Counter()
         if linktype in linklayer.LINKTYPES:
             return np.arange(len(at)), Counter()
         return np.zeros(0, np.intp), Counter({linklayer.unread(linktype): len(at)})
 
     def _by_ethertype(
-        self, view: _View, at: Any, captured: Any, kind_at: int, ip_at: int
+        self, view: View, at: Any, captured: Any, kind_at: int, ip_at: int
     ) -> tuple[Rows, Counter[str]]:
         kinds, start, left = view.u16[at + kind_at], at + ip_at, captured - ip_at
         for _ in range(_MOST_TAGS if kind_at + 2 == ip_at else 0):
@@ -114,55 +221,27 @@ class Sieve:
             kinds[tagged] = view.u16[start[tagged] - 2]
         stays = _MAY_CARRY[kinds] | (left < 0)
         causes = _causes(kinds[~stays])
-        for kind, test in ((_IP4, self._ipv4), (_IP6, self._ipv6)):
+        for kind, test in ((_IP4, self._test.ipv4), (_IP6, self._test.ipv6)):
             rows = np.flatnonzero(kinds == kind)
             if rows.size:
                 stays[rows] = test(view, start[rows], left[rows])
         return np.flatnonzero(stays), causes
 
-    def _bare(self, view: _View, at: Any, captured: Any, skip: int) -> NDArray[np.bool_]:
+    def _bare(self, view: View, at: Any, captured: Any, skip: int) -> NDArray[np.bool_]:
         start, left = at + skip, captured - skip
         stays = np.ones(len(at), np.bool_)
         known = left > 0
         if skip:
             known &= np.isin(view.u32[at], _FAMILIES)
         versions = view.u8[start] >> 4
-        for version, test in ((4, self._ipv4), (6, self._ipv6)):
+        for version, test in ((4, self._test.ipv4), (6, self._test.ipv6)):
             rows = np.flatnonzero(known & (versions == version))
             if rows.size:
                 stays[rows] = test(view, start[rows], left[rows])
         return stays
 
-    def _ipv4(self, view: _View, start: Any, left: Any) -> NDArray[np.bool_]:
-        """Which of the packets at `start`, of which `left` bytes were captured, stay in?"""
-        first, fields = view.u8[start], view.u64[start + 2]
-        header = (first & 15).astype(np.int64) * 4
-        total = ((fields & 0xFF) << 8 | fields >> 8 & 0xFF).astype(np.int64)
-        stays = first - np.uint8(0x45) > 10  # version 4, and 5 to 15 words
-        stays |= fields & _IS_FRAGMENT != 0
-        stays |= left < header + 4
-        stays |= (total < header + 4) & (total != 0)  # 0: segmentation offload
-        stays |= self._upper(view, start + header, _TESTS4[fields >> 56], _IS_ERROR4)
-        return stays
 
-    def _ipv6(self, view: _View, start: Any, left: Any) -> NDArray[np.bool_]:
-        payload = view.u16[start + 4].byteswap()
-        stays = view.u8[start] >> 4 != 6
-        stays |= left < 44
-        stays |= (payload < 4) & (payload != 0)  # 0: a jumbogram, or offload
-        stays |= self._upper(view, start + 40, _TESTS6[view.u8[start + 6]], _IS_ERROR6)
-        return stays
-
-    def _upper(
-        self, view: _View, at: Any, tests: NDArray[np.uint8], is_error: NDArray[np.uint8]
-    ) -> NDArray[np.bool_]:
-        """By the first four bytes of what IP carries: the ports, or ICMP's type."""
-        first = view.u32[at]
-        marks = self._from[first & 0xFFFF] | self._to[first >> 16] | is_error[first & 0xFF]
-        return marks & tests != 0
-
-
-class _View:
+class View:
     """`data` as numbers that begin at each of its bytes, read as a little-endian machine does."""
 
     def __init__(self, data: bytearray) -> None:
