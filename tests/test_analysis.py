@@ -318,13 +318,15 @@ def test_a_probe_without_time_is_not_silent_for_long(tmp_path: Path) -> None:
 def test_reading_stops_when_told_and_then_promises_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = silent().own(tmp_path / "own.pcapng", 60.0)
-    for module in (source, pcapng):  # a buffer that holds no two of its packets
+    tape = Tape()
+    for number in range(20):
+        tape.probe(number, number=number)
+    path = tape.own(tmp_path / "own.pcapng", 60.0)
+    for module in (source, pcapng):  # a buffer that holds a few packets only
         monkeypatch.setattr(module, "CHUNK_BYTES", 140)
     polls = iter([False, True])
     found = analyse(path, P561, stop=lambda: next(polls))
-    assert found.packets == 2
-    assert only(found).tries == 2
+    assert 1 < only(found).tries == found.packets < 20
     assert said(only(found)) == "unknown cut-short -"
 
 
