@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -78,6 +79,7 @@ def analyse(
     ports: PortSpec | None = None,
     *,
     silence_wait_s: float | None = None,
+    jobs: int = 1,
     stop: Callable[[], bool] | None = None,
 ) -> Analysis:
     """Read one capture and judge every port of `ports` that was probed in it.
@@ -90,7 +92,7 @@ def analyse(
     with open_capture(source, stop=stop) as reader:
         if ports is None:
             ports = _recorded_ports(reader.notes)
-        return _Pass(reader, ports, silence_wait_s).run(stop or (lambda: False))
+        return _Pass(reader, ports, silence_wait_s, jobs).run(stop or (lambda: False))
 
 
 def _recorded_ports(notes: Sequence[SectionNote | None]) -> PortSpec:
@@ -106,10 +108,11 @@ class _Pass:
     """One pass over one file."""
 
     def __init__(
-        self, reader: CaptureReader, ports: PortSpec, silence_wait_s: float | None
+        self, reader: CaptureReader, ports: PortSpec, silence_wait_s: float | None, jobs: int
     ) -> None:
         self._reader = reader
         self._ports = ports
+        self._jobs = jobs
         self._correlator = CaptureCorrelator(ports)
         self._counts = Counts()
         self._tally = Tally()
@@ -122,8 +125,8 @@ class _Pass:
         )
 
     def run(self, stop: Callable[[], bool]) -> Analysis:
-        for chosen in self._reader.chosen(Sieve(PortTest(self._ports))):
-            for number, frame in chosen.numbered(self._tally.packets):
+        for chosen in self._reader.chosen(Sieve(PortTest(self._ports)), self._jobs):
+            for number, frame in chosen.frames:
                 self._take(frame, number)
             if self._reader.path is None:
                 self._overhear(chosen)
@@ -169,9 +172,9 @@ class _Pass:
         """Of a stream that cannot be read again, listen at once to those not heard so far."""
         hearing = self._correlator.hearing
         mute = {e.source for e in self._correlator.exchanges if not hearing.hears(e.source)}
-        if mute:
-            everybody = AddressTest(to=mute, from_=mute)
-            for _ in hearing.add_frames(choose(chosen.batch, Sieve(everybody)).frames):
+        if mute and chosen.batch is not None:
+            theirs = choose(chosen.batch, Sieve(AddressTest(to=mute, from_=mute)))
+            for _ in hearing.add_frames(frame for _, frame in theirs.frames):
                 pass
 
     def _listen_again(self, exchanges: Sequence[Exchange]) -> None:
@@ -180,7 +183,8 @@ class _Pass:
         silent = (e for e in exchanges if not any(_has_verdict(e, one) for one in e.evidence))
         mute = {e.source for e in silent if not hearing.hears(e.source)}
         if mute and self._reader.path is not None:
-            for source in listen_again(mute, self._reader.again):
+            look = partial(self._reader.again, jobs=self._jobs)
+            for source in listen_again(mute, look):
                 hearing.note(source)
 
     def _notice_hidden(self, packet: Packet) -> None:

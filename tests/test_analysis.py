@@ -320,7 +320,7 @@ def test_reading_stops_when_told_and_then_promises_nothing(
 ) -> None:
     tape = Tape()
     for number in range(20):
-        tape.probe(number, number=number)
+        tape.probe(number)
     path = tape.own(tmp_path / "own.pcapng", 60.0)
     for module in (source, pcapng):  # a buffer that holds a few packets only
         monkeypatch.setattr(module, "CHUNK_BYTES", 140)

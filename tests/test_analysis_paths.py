@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from rawscan.analysis import analyse
 from rawscan.capture import lanes, reader
-from rawscan.capture.batch import Chosen, Sift, Tally
+from rawscan.capture.batch import Chosen, Frames, Sift, Tally
 from rawscan.capture.reader import CaptureReader
 from rawscan.model import Analysis
 from rawscan.ports import parse_ports
@@ -25,12 +25,14 @@ from tests.test_analysis import ROWS, SHARED
 OWN = Path(__file__).parents[1] / "captures"
 
 
-def one_by_one(self: CaptureReader, sift: Sift) -> Iterator[Chosen]:
+def one_by_one(self: CaptureReader, sift: Sift, jobs: int = 1) -> Iterator[Chosen]:
     """Every frame alone, and none left out: what `CaptureReader.chosen` must come down to."""
     for frame in self:
         tally = Tally(1, frame.original_bytes)
         tally.note_time(frame.time_s)
-        yield Chosen(None, tally, [0], [frame])  # type: ignore[arg-type]
+        columns = ([n] for n in (self.packets, frame.time_s, frame.linktype, frame.original_bytes))
+        size = np.array([len(frame.data)])
+        yield Chosen(tally, Frames(*map(np.array, columns), size, frame.data))
 
 
 def both(path: Path, ports: str, monkeypatch: pytest.MonkeyPatch) -> tuple[Analysis, Analysis]:

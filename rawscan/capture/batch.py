@@ -1,4 +1,7 @@
-"""Many frames at once, as they lie in the buffer of a file. Touches nothing."""
+"""Many frames at once, as they lie in the buffer of a file, and those chosen of them.
+
+Touches nothing.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +26,8 @@ class Times(Protocol):
         """The first and the last of them; None if no frame bears a time."""
         ...
 
-    def of(self, row: int) -> float:
-        """That of one frame, as `Frame.time_s`."""
+    def of(self, rows: Rows) -> NDArray[np.float64]:
+        """Those of some frames, as `Frame.time_s`."""
         ...
 
 
@@ -84,61 +87,105 @@ class Tally:
         self.last_s = max(time_s, time_s if self.last_s is None else self.last_s)
 
 
-@dataclass(slots=True)
-class Chosen:
-    """The frames of a batch that must be looked at, copied out of it, and the tally of them all.
+@dataclass(frozen=True, slots=True, eq=False)
+class Frames:
+    """Frames that were copied out of a file, one behind the other in `data`.
 
-    `rows` counts from 0 in the batch, which is good until the file is read on.
+    `numbers` count from 1 where these frames' part of the file begins; `ends` is where each ends
+    in `data`. The other columns are those of `Frame`.
     """
 
-    batch: Batch
-    tally: Tally
-    rows: list[int]
-    frames: list[Frame]
+    numbers: NDArray[np.int64]
+    time_s: NDArray[np.float64]
+    linktype: NDArray[np.int64]
+    original: NDArray[np.int64]
+    ends: NDArray[np.int64]
+    data: bytes
 
-    def numbered(self, before: int) -> Iterator[tuple[int, Frame]]:
-        """Frames with their numbers in the file, where `before` stand in it before the batch."""
-        return ((before + row + 1, frame) for row, frame in zip(self.rows, self.frames, strict=True))
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __iter__(self) -> Iterator[tuple[int, Frame]]:
+        """Each with its number."""
+        start, data = 0, self.data
+        columns = (self.numbers, self.time_s, self.linktype, self.original, self.ends)
+        for number, time_s, linktype, original, end in zip(
+            *(column.tolist() for column in columns), strict=True
+        ):
+            yield number, Frame(time_s, data[start:end], linktype, original)
+            start = end
+
+    def after(self, before: int) -> Frames:
+        """The same, where `before` frames of the file stand before its part."""
+        return Frames(
+            self.numbers + before, self.time_s, self.linktype, self.original, self.ends, self.data
+        )
+
+    @classmethod
+    def none(cls) -> Frames:
+        """No frames."""
+        whole, times_s = np.zeros(0, np.int64), np.zeros(0, np.float64)
+        return Frames(whole, times_s, whole, whole, whole, b"")
+
+    @classmethod
+    def joined(cls, parts: Sequence[Frames]) -> Frames:
+        """All in one, in order."""
+        if len(parts) == 1:
+            return parts[0]
+        sizes = [len(part.data) for part in parts]
+        before = np.cumsum([0, *sizes])
+        return Frames(
+            *(
+                np.concatenate([getattr(part, name) for part in parts])
+                for name in ("numbers", "time_s", "linktype", "original")
+            ),
+            np.concatenate([part.ends + at for part, at in zip(parts, before, strict=False)]),
+            b"".join(part.data for part in parts),
+        )
+
+
+@dataclass(slots=True)
+class Chosen:
+    """The frames of a part of the file that must be looked at, and the tally of them all.
+
+    `batch`, if it is there, is the part itself, good until the file is read on.
+    """
+
+    tally: Tally
+    frames: Frames
+    batch: Batch | None = None
 
 
 def choose(batch: Batch, sift: Sift) -> Chosen:
-    """Let `sift` choose of a batch."""
+    """Let `sift` choose of a batch. Frames are numbered from 1 in it."""
     tally = Tally(len(batch), int(batch.original.sum()))
     for time_s in batch.times.span() or ():
         tally.note_time(time_s)
-    rows: list[Rows] = []
-    kinds: list[int] = []
+    parts: list[tuple[int, Rows]] = []
     for linktype, these in batch.linktypes:
-        at, captured = (
-            (batch.at, batch.captured) if these is None else (batch.at[these], batch.captured[these])
-        )
-        chosen, causes = sift(batch.data, at, captured, linktype)
-        tally.undecoded += causes
-        chosen = chosen if these is None else these[chosen]
-        rows.append(chosen)
-        kinds += [linktype] * len(chosen)
-    return Chosen(batch, tally, *_copied(batch, rows, kinds))
+        at, captured = batch.at, batch.captured
+        if these is not None:
+            at, captured = at[these], captured[these]
+        rows, causes = sift(batch.data, at, captured, linktype)
+        if causes:
+            tally.undecoded += causes
+        parts.append((linktype, rows if these is None else these[rows]))
+    rows = np.concatenate([rows for _, rows in parts])
+    linktypes = np.repeat([linktype for linktype, _ in parts], [len(rows) for _, rows in parts])
+    if len(parts) > 1:
+        order = np.argsort(rows)
+        rows, linktypes = rows[order], linktypes[order]
+    return Chosen(tally, _copied(batch, rows, linktypes), batch)
 
 
-def _copied(
-    batch: Batch, rows: list[Rows], linktypes: list[int]
-) -> tuple[list[int], list[Frame]]:
-    """The frames in these rows, in order; `linktypes` goes with `rows`."""
-    if not rows:
-        return [], []
-    chosen = np.concatenate(rows)
-    order = np.argsort(chosen, kind="stable")
-    chosen = chosen[order]
-    data, time_of = batch.data, batch.times.of
-    frames = [
-        Frame(time_of(row), bytes(data[at : at + captured]), linktypes[which], original)
-        for row, which, at, captured, original in zip(
-            chosen.tolist(),
-            order.tolist(),
-            batch.at[chosen].tolist(),
-            batch.captured[chosen].tolist(),
-            batch.original[chosen].tolist(),
-            strict=True,
-        )
-    ]
-    return chosen.tolist(), frames
+def _copied(batch: Batch, rows: Rows, linktypes: NDArray[np.int64]) -> Frames:
+    at, captured = batch.at[rows], batch.captured[rows]
+    pieces = zip(at.tolist(), (at + captured).tolist(), strict=True)
+    return Frames(
+        numbers=rows + 1,
+        time_s=batch.times.of(rows),
+        linktype=linktypes,
+        original=batch.original[rows],
+        ends=np.cumsum(captured),
+        data=b"".join([batch.data[start:end] for start, end in pieces]),
+    )

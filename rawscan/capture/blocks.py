@@ -57,7 +57,7 @@ class Interface:
 _LIKELY_BYTES = 1 << 18
 _NO_INTERFACE = -1
 # Block type -> where in the block the packet's bytes begin.
-_DATA_AT = {ENHANCED_PACKET_BLOCK: 28, OBSOLETE_PACKET_BLOCK: 28, SIMPLE_PACKET_BLOCK: 12}
+DATA_AT = {ENHANCED_PACKET_BLOCK: 28, OBSOLETE_PACKET_BLOCK: 28, SIMPLE_PACKET_BLOCK: 12}
 
 
 class Blocks:
@@ -71,7 +71,7 @@ class Blocks:
     size_plus = 0
 
     def __init__(self, words: Words, interfaces: Sequence[Interface]) -> None:
-        self._words = words
+        self.words = words
         self._interfaces = tuple(interfaces)
 
     def mark(self, order: str) -> tuple[int, bytes]:
@@ -106,40 +106,40 @@ class Blocks:
 
     def _numbers(self, at: Offsets, kinds: NDArray[np.uint32]) -> NDArray[np.int64]:
         """The interface of each block that has a time."""
-        numbers = self._words.u32[at + 8].astype(np.int64)
+        numbers = self.words.u32[at + 8].astype(np.int64)
         old = kinds == OBSOLETE_PACKET_BLOCK  # 16 bits, and a count of drops
         if old.any():
-            numbers[old] = self._words.view("u2")[at[old] + 8]
+            numbers[old] = self.words.view("u2")[at[old] + 8]
         return numbers
 
     def _simple_captured(self, at: Offsets) -> NDArray[np.int64]:
         """The captured length is not written down: it is the snaplen's or the packet's."""
-        original = self._words.u32[at + 8].astype(np.int64)
+        original = self.words.u32[at + 8].astype(np.int64)
         snaplen = self._interfaces[0].snaplen if self._interfaces else 0
         return np.minimum(original, snaplen) if snaplen else original
 
     def batch(self, at: Offsets) -> Iterator[Batch]:
         """The packets in the valid blocks that begin at `at`; none if there are none."""
-        u32 = self._words.u32
+        u32 = self.words.u32
         kinds = u32[at]
         if not (kinds == ENHANCED_PACKET_BLOCK).all():
-            packets = np.isin(kinds, list(_DATA_AT))
+            packets = np.isin(kinds, list(DATA_AT))
             at, kinds = at[packets], kinds[packets]
             if not len(at):
                 return
         simple = np.flatnonzero(kinds == SIMPLE_PACKET_BLOCK)
         captured = u32[at + 20].astype(np.int64)
         original = np.maximum(u32[at + 24], captured)
-        data_at, numbers = at + _DATA_AT[ENHANCED_PACKET_BLOCK], self._numbers(at, kinds)
+        data_at, numbers = at + DATA_AT[ENHANCED_PACKET_BLOCK], self._numbers(at, kinds)
         ticks = u32[at + 12].astype(np.uint64) << np.uint64(32) | u32[at + 16]
         if simple.size:
             captured[simple] = self._simple_captured(at[simple])
             original[simple] = u32[at[simple] + 8]
-            data_at[simple] = at[simple] + _DATA_AT[SIMPLE_PACKET_BLOCK]
+            data_at[simple] = at[simple] + DATA_AT[SIMPLE_PACKET_BLOCK]
             numbers[simple] = _NO_INTERFACE
         times = _TickTimes(ticks, numbers, self._interfaces)
         yield Batch(
-            self._words.data, data_at, captured, original, tuple(self._linktypes(numbers)), times
+            self.words.data, data_at, captured, original, tuple(self._linktypes(numbers)), times
         )
 
     def _linktypes(self, numbers: NDArray[np.int64]) -> Iterator[tuple[int, Rows | None]]:
@@ -172,9 +172,13 @@ class _TickTimes:
             found += [time_s for time_s in borders if time_s != NO_TIME_S]
         return (min(found), max(found)) if found else None
 
-    def of(self, row: int) -> float:
-        """One."""
-        number = int(self.numbers[row])
-        if number == _NO_INTERFACE:
-            return NO_TIME_S
-        return self.interfaces[number].time_s(int(self.ticks[row]))
+    def of(self, rows: Rows) -> NDArray[np.float64]:
+        """Some. One by one, since 64 bits of ticks are more than a double can divide exactly."""
+        pairs = zip(self.numbers[rows].tolist(), self.ticks[rows].tolist(), strict=True)
+        return np.array(
+            [
+                NO_TIME_S if number == _NO_INTERFACE else self.interfaces[number].time_s(ticks)
+                for number, ticks in pairs
+            ],
+            np.float64,
+        )

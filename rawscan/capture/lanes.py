@@ -29,6 +29,8 @@ _STEPS = 16
 """So many steps are taken before somebody looks which lanes have come to their end."""
 _MISSES = 4
 """After so many wrong guesses in a piece its rest is walked step by step."""
+_FOLLOWING = 4
+"""So many records must follow one that was found without knowing anything before it."""
 _MARGIN = 64
 
 
@@ -202,3 +204,25 @@ def _two_plausible(words: Words, chain: Chain, at: Offsets, stop: int) -> NDArra
     fits &= (at < stop) & (following < furthest)
     fits &= chain.plausible(words, np.minimum(following, furthest))
     return fits
+
+
+def next_head(words: Words, chain: Chain, start: int, end: int) -> int | None:
+    """Where the next record begins, as far as it can be guessed: some follow each other from there.
+
+    `chain` must not know a time: that of its records may be any.
+    """
+    width = _WINDOW_BYTES
+    end = min(end, len(words.u32) - _MARGIN)
+    while start < end:
+        at = np.arange(start, min(start + width, end))
+        at = at[chain.plausible(words, at)]
+        now, alive = at, np.ones(len(at), np.bool_)
+        for _ in range(_FOLLOWING):
+            now = now + words.u32[now + chain.size_at] + chain.size_plus
+            alive &= now < end
+            now = np.minimum(now, end)
+            alive &= chain.plausible(words, now)
+        if alive.any():
+            return int(at[alive.argmax()])
+        start, width = start + width, width * 2
+    return None

@@ -6,6 +6,7 @@ Layout: draft-ietf-opsawg-pcap, sections 4 (file header) and 5 (packet record).
 from __future__ import annotations
 
 import struct
+from copy import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rawscan.capture.batch import Batch
-from rawscan.capture.lanes import Offsets, Words, walk
+from rawscan.capture.lanes import Offsets, Words, next_head, walk
 from rawscan.capture.note import SectionNote
 from rawscan.capture.source import CHUNK_BYTES, MAX_BYTES, NO_TIME_S, Source
 from rawscan.errors import CaptureError
@@ -58,6 +59,7 @@ class PcapParser:
                 offset=4,
             )
         self._order = order
+        self._view: Words | None = None
         self._header = struct.Struct(f"{order}IIII").unpack_from
         self.linktypes: list[int] = [network & LINKTYPE_MASK]
         source.position = FILE_HEADER_BYTES
@@ -85,21 +87,57 @@ class PcapParser:
             raise source.cut("a packet")
         return fields
 
-    def batches(self) -> Iterator[Batch]:
-        """The same frames, many at once."""
+    def batches(self, stop: int | None = None) -> Iterator[Batch]:
+        """The same frames, many at once; those of the records that begin before the offset `stop`.
+
+        A batch is good until the next one is asked for.
+        """
         source = self._source
-        words: Words | None = None
-        while source.more():
+        while (stop is None or source.offset < stop) and source.more():
             source.need(CHUNK_BYTES)
-            if words is None or words.data is not source.data:
-                words = Words(source.data, self._order)
             seconds, *_ = self._next_header()  # raises if it is none, and makes room for it
-            if words.data is not source.data:
-                continue
-            chain = _Records(seconds, self._ticks)
-            walked = walk(words, chain, source.position, source.end, source.end)
+            words, end = self._words(), source.end
+            last = end if stop is None else min(source.position + stop - source.offset, end)
+            walked = walk(words, _Records(self._ticks, seconds), source.position, last, end)
             source.position = walked.end
             yield self._batch(words, walked.at)
+
+    @property
+    def offset(self) -> int:
+        """Where the next record begins."""
+        return self._source.offset
+
+    def prepare(self) -> None:
+        """Go to the first record: that is where it is."""
+
+    @property
+    def state(self) -> object:
+        """All that later records are read by: the file header, which does not change."""
+        return None
+
+    def skip_to(self, offset: int) -> None:
+        """Go on there."""
+        self._source.skip_to(offset)
+
+    def at(self, source: Source) -> PcapParser:
+        """A parser of the same file that goes on with another source."""
+        other = copy(self)
+        other._source = source
+        return other
+
+    def synchronise(self) -> bool:
+        """Go to the next record, as far as can be guessed."""
+        source = self._source
+        source.need(CHUNK_BYTES)
+        chain = _Records(self._ticks, None)
+        found = next_head(self._words(), chain, source.position, source.end)
+        source.position = source.position if found is None else found
+        return found is not None
+
+    def _words(self) -> Words:
+        if self._view is None or self._view.data is not self._source.data:
+            self._view = Words(self._source.data, self._order)
+        return self._view
 
     def _batch(self, words: Words, at: Offsets) -> Batch:
         u32 = words.u32
@@ -112,28 +150,28 @@ class PcapParser:
 
 @dataclass(frozen=True, slots=True)
 class _Records:
-    """The chain of records after one of the second `seconds`."""
+    """The chain of records after one of the second `seconds`, None for any."""
 
-    seconds: int
     ticks: int
+    seconds: int | None
     least = RECORD_HEADER_BYTES
     size_at = 8
     size_plus = RECORD_HEADER_BYTES
 
     def mark(self, order: str) -> tuple[int, bytes]:
         """The upper half of the seconds: it stays the same for 18 hours."""
-        upper = struct.pack(f"{order}H", self.seconds >> 16)
+        upper = struct.pack(f"{order}H", (self.seconds or 0) >> 16)
         return (2 if order == "<" else 0), upper
 
     def plausible(self, words: Words, at: Offsets) -> NDArray[np.bool_]:
-        """A time near the first one's, a fraction that is one, and lengths that fit."""
+        """A fraction that is one, lengths that fit, and a time near that of the first."""
         u32 = words.u32
         captured = u32[at + 8]
-        near = np.abs(u32[at].astype(np.int64) - self.seconds) <= _NEAR_S
-        near &= u32[at + 4] < self.ticks
-        near &= captured <= _LIKELY_BYTES
-        near &= captured <= u32[at + 12]
-        return near
+        fits = u32[at + 4] < self.ticks
+        fits &= (captured > 0) & (captured <= _LIKELY_BYTES) & (captured <= u32[at + 12])
+        if self.seconds is not None:
+            fits &= np.abs(u32[at].astype(np.int64) - self.seconds) <= _NEAR_S
+        return fits
 
     def valid(self, words: Words, at: Offsets, end: int) -> NDArray[np.bool_]:
         """Not absurdly long."""
@@ -158,10 +196,10 @@ class _RecordTimes:
         return self._extremes(np.arange(len(self.seconds)))
 
     def _extremes(self, rows: NDArray[np.intp]) -> tuple[float, float] | None:
-        times_s = self.seconds[rows] + self.fractions[rows] / self.ticks
+        times_s = self.of(rows)
         times_s = times_s[times_s != NO_TIME_S]
         return (float(times_s.min()), float(times_s.max())) if len(times_s) else None
 
-    def of(self, row: int) -> float:
-        """One."""
-        return int(self.seconds[row]) + int(self.fractions[row]) / self.ticks
+    def of(self, rows: NDArray[np.intp]) -> NDArray[np.float64]:
+        """Some."""
+        return self.seconds[rows] + self.fractions[rows] / self.ticks

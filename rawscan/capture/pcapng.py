@@ -6,6 +6,7 @@ Section numbers in this file are those of draft-ietf-opsawg-pcapng.
 from __future__ import annotations
 
 import struct
+from copy import copy
 from collections.abc import Callable, Iterator
 from typing import Final
 
@@ -22,10 +23,11 @@ from rawscan.capture.blocks import (
     SECTION_MAGIC,
     SIMPLE_PACKET_BLOCK,
     SMALLEST_BLOCK_BYTES,
+    DATA_AT,
     Blocks,
     Interface,
 )
-from rawscan.capture.lanes import Words, walk
+from rawscan.capture.lanes import Words, next_head, walk
 from rawscan.capture.note import SectionNote
 from rawscan.capture.source import CHUNK_BYTES, MAX_BYTES, NO_TIME_S, Source
 from rawscan.model import Frame
@@ -62,6 +64,7 @@ class PcapngParser:
         self.notes: list[SectionNote | None] = []
         self._interfaces: list[Interface] = []
         self._codec = _Codec("<")
+        self._words: Words | None = None
         _, body, end = self._next_block()
         self._section(body, end)
         source.position = end + 4
@@ -90,16 +93,19 @@ class PcapngParser:
             self._interface(body, end)
         return None
 
-    def batches(self) -> Iterator[Batch]:
-        """The same packets, many at once: all between two blocks that change how they are read."""
-        source, words = self._source, None
-        while source.more():
+    def batches(self, stop: int | None = None) -> Iterator[Batch]:
+        """The same packets, many at once; those of the blocks that begin before the offset `stop`.
+
+        A batch ends where a block changes how later ones are read, and is good until the next one
+        is asked for.
+        """
+        source = self._source
+        while (stop is None or source.offset < stop) and source.more():
             source.need(CHUNK_BYTES)
             kind, body, end = self._next_block()
-            if words is None or words.data is not source.data or words.order != self._codec.order:
-                words = Words(source.data, self._codec.order)
-            blocks = Blocks(words, self._interfaces)
-            walked = walk(words, blocks, source.position, source.end, source.end)
+            blocks = self._blocks
+            last = source.end if stop is None else source.position + stop - source.offset
+            walked = walk(blocks.words, blocks, source.position, min(last, source.end), source.end)
             if walked.end > source.position:
                 source.position = walked.end
                 yield from blocks.batch(walked.at)
@@ -107,7 +113,56 @@ class PcapngParser:
             frame = self._frame(kind, body, end)
             source.position = end + 4
             if frame is not None:
-                raise AssertionError("a block that only one of two readers takes for a packet")
+                raise AssertionError("a packet that is one for only one of two readers")
+
+    @property
+    def offset(self) -> int:
+        """Where the next block begins."""
+        return self._source.offset
+
+    def prepare(self) -> None:
+        """Go to the first packet: past the interfaces that are described before it."""
+        source = self._source
+        while source.more():
+            kind, body, end = self._next_block()
+            if kind in DATA_AT:
+                return
+            self._frame(kind, body, end)
+            source.position = end + 4
+
+    @property
+    def state(self) -> object:
+        """All that later blocks are read by, and what was found besides packets."""
+        interfaces, notes, linktypes = map(tuple, (self._interfaces, self.notes, self.linktypes))
+        return self._codec.order, interfaces, notes, linktypes
+
+    def skip_to(self, offset: int) -> None:
+        """Go on there."""
+        self._source.skip_to(offset)
+
+    def at(self, source: Source) -> PcapngParser:
+        """A parser of the same section that goes on with another source."""
+        other = copy(self)
+        other._source = source
+        other._interfaces, other.notes, other.linktypes = (
+            list(self._interfaces), list(self.notes), list(self.linktypes),
+        )  # fmt: skip
+        return other
+
+    def synchronise(self) -> bool:
+        """Go to the next packet's block, as far as can be guessed."""
+        source = self._source
+        source.need(CHUNK_BYTES)
+        found = next_head(self._blocks.words, self._blocks, source.position, source.end)
+        source.position = source.position if found is None else found
+        return found is not None
+
+    @property
+    def _blocks(self) -> Blocks:
+        data, order = self._source.data, self._codec.order
+        if self._words is None or self._words.data is not data or self._words.order != order:
+            self._words = Words(data, order)
+        return Blocks(self._words, self._interfaces)
 
     def _next_block(self) -> tuple[int, int, int]:
         """Type of the block at the source's position, and where in `data` its body is.

@@ -14,8 +14,9 @@ from types import TracebackType
 from typing import BinaryIO, Final, Literal, Protocol, Self, TypeVar
 
 from rawscan.capture import pcap, pcapng
-from rawscan.capture.batch import Batch, Chosen, Sift, choose
+from rawscan.capture.batch import Chosen, Sift, choose
 from rawscan.capture.note import SectionNote
+from rawscan.capture.segments import Parser, can_share, read_shared
 from rawscan.capture.source import CutShortError, Source
 from rawscan.capture.waiting import StoppedError, WaitingStream, open_patiently, waits
 from rawscan.errors import CaptureError
@@ -43,13 +44,13 @@ _FOREIGN: Final[dict[bytes, tuple[str, str]]] = {
 """How formats begin that are worth naming -> what it is, what to do."""
 
 
-class _Parser(Protocol):
+class _Parser(Parser, Protocol):
     linktypes: list[int]
     notes: list[SectionNote | None]
 
     def frames(self) -> Iterator[Frame]: ...
 
-    def batches(self) -> Iterator[Batch]: ...
+    def at(self, source: Source) -> Parser: ...
 
 
 class CaptureReader:
@@ -73,6 +74,7 @@ class CaptureReader:
     ) -> None:
         self.name = name
         self.path: Path | None = None
+        self.packed = False
         self.format = format
         self.linktypes = parser.linktypes
         self.notes = parser.notes
@@ -89,22 +91,21 @@ class CaptureReader:
         """The frames not yet given out: a second loop goes on where the first stopped."""
         return self._frames
 
-    def chosen(self, sift: Sift) -> Iterator[Chosen]:
-        """All frames in batches, of which only those are given out that `sift` chooses.
+    def chosen(self, sift: Sift, jobs: int = 1) -> Iterator[Chosen]:
+        """All frames in parts, of which only those are given out that `sift` chooses.
 
-        The same frames, counts and errors as from a loop over the reader, many times as fast.
+        The same frames, counts and errors as from a loop over the reader, many times as fast, and
+        faster yet with several processes (`jobs`). Frames bear their numbers in the file.
         """
-        return self._safely(self._sifted(sift))
+        return self._safely(self._sifted(sift, jobs))
 
-    def again(self, sift: Sift) -> Iterator[Frame]:
+    def again(self, sift: Sift, jobs: int = 1) -> Iterator[Frame]:
         """From the beginning once more, up to where this pass came to. Only with a `path`."""
         assert self.path is not None
-        left = self.packets
         with open_capture(self.path, name=self.name) as reader:
-            for chosen in reader.chosen(sift):
-                yield from (frame for number, frame in chosen.numbered(0) if number <= left)
-                left -= chosen.tally.packets
-                if left <= 0:
+            for chosen in reader.chosen(sift, jobs):
+                yield from (frame for number, frame in chosen.frames if number <= self.packets)
+                if reader.packets >= self.packets:
                     return
 
     def _counted(self) -> Iterator[Frame]:
@@ -113,12 +114,25 @@ class CaptureReader:
             self.bytes += frame.original_bytes
             yield frame
 
-    def _sifted(self, sift: Sift) -> Iterator[Chosen]:
-        for batch in self._parser.batches():
-            chosen = choose(batch, sift)
+    def _sifted(self, sift: Sift, jobs: int) -> Iterator[Chosen]:
+        for chosen in self._parts(sift, jobs):
+            chosen.frames = chosen.frames.after(self.packets)
             self.packets += chosen.tally.packets
             self.bytes += chosen.tally.bytes
             yield chosen
+
+    def _parts(self, sift: Sift, jobs: int) -> Iterator[Chosen]:
+        parser, path = self._parser, self.path
+        size = path.stat().st_size if path and not self.packed else 0
+        if path is None or not can_share(size, jobs):
+            return (choose(batch, sift) for batch in parser.batches())
+
+        def reopen(offset: int) -> Parser:
+            stream = path.open("rb")
+            stream.seek(offset)
+            return parser.at(Source(stream, self.name, base=offset))
+
+        return read_shared(parser, reopen, size, sift, jobs)
 
     def _safely(self, items: Iterator[T]) -> Iterator[T]:
         """The items up to the end, or to what is wrong there, which is noted."""
@@ -196,10 +210,13 @@ def _open_stream(
         source.need(_SNIFF_BYTES)
     magic = bytes(source.data[:4])
     if magic in pcap.MAGICS:
-        return CaptureReader(name, "pcap", pcap.PcapParser(source), owned)
-    if magic == pcapng.SECTION_MAGIC:
-        return CaptureReader(name, "pcapng", pcapng.PcapngParser(source), owned)
-    raise _no_capture(source)
+        reader = CaptureReader(name, "pcap", pcap.PcapParser(source), owned)
+    elif magic == pcapng.SECTION_MAGIC:
+        reader = CaptureReader(name, "pcapng", pcapng.PcapngParser(source), owned)
+    else:
+        raise _no_capture(source)
+    reader.packed = source.unit != "byte"
+    return reader
 
 
 def _no_capture(source: Source) -> CaptureError:

@@ -49,6 +49,7 @@ class Source:
         # lose what a damaged gzip gave before its damage.
         self._read: Callable[[int], bytes] = getattr(stream, "read1", stream.read)
         self._read_into: Callable[[memoryview], int] | None = getattr(stream, "readinto1", None)
+        self._stream = stream
         self.name = name
         self.unit = unit
         self.data = bytearray(CHUNK_BYTES + SLACK_BYTES)
@@ -93,6 +94,11 @@ class Source:
     def where(self) -> str:
         """`position` in words."""
         return f"{self.unit} {self.offset}"
+
+    def skip_to(self, offset: int) -> None:
+        """Go on at another place of the file, which must be one that can seek."""
+        self._stream.seek(offset)
+        self._base, self.position, self.end = offset, 0, 0
 
     def read(self, size: int = -1) -> bytes:
         """Give out bytes as a plain stream, for a decompressor on top. Errors pass through."""

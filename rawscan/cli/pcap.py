@@ -6,6 +6,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -52,6 +53,12 @@ _ENDINGS = (".pcap", ".pcapng", ".cap", ".pcap.gz", ".pcapng.gz")
     help="How long a capture must go on after a probe for silence to count (20);"
     " rawscan's own recordings say it themselves.",
 )
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Processes that read, of a large file or of several files at once. Default: one a core.",
+)
 def command(**options: Any) -> int:
     """Read captures (pcap, pcapng, gzip of them; - is standard input) and judge the ports.
 
@@ -65,7 +72,8 @@ def command(**options: Any) -> int:
         results = Results(options["outputs"], options["as_json"], named)
         told = _Told()
         try:
-            code = _read_all(sources, results, told, ports, options["silence_wait"], stop)
+            how = _How(ports, options["silence_wait"], options["jobs"] or _cores())
+            code = _read_all(sources, results, told, how, stop)
         finally:
             results.close()
     results.print_table()
@@ -80,8 +88,7 @@ def _read_all(
     sources: Sequence[Source],
     results: Results,
     told: _Told,
-    ports: PortSpec | None,
-    silence_wait_s: float | None,
+    how: _How,
     stop: Callable[[], bool],
 ) -> int:
     """Read one source after the other, whatever is wrong with some; gives the exit code."""
@@ -95,7 +102,9 @@ def _read_all(
         try:
             if isinstance(source, CaptureError):
                 raise source
-            found = analyse(source, ports, silence_wait_s=silence_wait_s, stop=stop)
+            found = analyse(
+                source, how.ports, silence_wait_s=how.silence_wait_s, jobs=how.jobs, stop=stop
+            )
         except StoppedError:
             break
         except CaptureError as error:
@@ -111,6 +120,20 @@ def _read_all(
         warn("interrupted: the rest of the captures was not read")
         return INTERRUPTED
     return code
+
+
+@dataclass(frozen=True, slots=True)
+class _How:
+    """How captures are to be read: see `rawscan.analysis.analyse`."""
+
+    ports: PortSpec | None
+    silence_wait_s: float | None
+    jobs: int
+
+
+def _cores() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0))
 
 
 class _Told:
