@@ -8,13 +8,13 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rawscan.capture.batch import Batch, Rows
-from rawscan.capture.lanes import Offsets, Words
+from rawscan.capture.lanes import Fields, Offsets, Walk, Words
 from rawscan.capture.note import LATEST_S
 from rawscan.capture.source import MAX_BYTES, NO_TIME_S
 
@@ -69,6 +69,7 @@ class Blocks:
     least = SMALLEST_BLOCK_BYTES
     size_at = 4
     size_plus = 0
+    head_bytes = 28
 
     def __init__(self, words: Words, interfaces: Sequence[Interface]) -> None:
         self.words = words
@@ -87,60 +88,66 @@ class Blocks:
         fits &= u32[at + 20].astype(np.int64) <= size.astype(np.int64) - 32
         return fits
 
-    def valid(self, words: Words, at: Offsets, end: int) -> NDArray[np.bool_]:
+    def valid(self, words: Words, at: Offsets, heads: Fields) -> NDArray[np.bool_]:
         """As `PcapngParser` has it: both lengths, and room for the packet in it."""
-        u32 = words.u32
-        kinds, sizes = u32[at], u32[at + 4].astype(np.int64)
+        kinds, sizes, numbers = heads[:, 0], heads[:, 1].astype(np.int64), heads[:, 2]
         fits = (sizes >= SMALLEST_BLOCK_BYTES) & (sizes % 4 == 0) & (sizes <= MAX_BYTES)
-        fits &= (kinds != SECTION_BLOCK) & (kinds != INTERFACE_BLOCK)
-        last = at + sizes - 4
-        fits &= u32[np.clip(last, 0, len(u32) - 1)] == sizes
-        timed = (kinds == ENHANCED_PACKET_BLOCK) | (kinds == OBSOLETE_PACKET_BLOCK)
-        fits &= ~timed | (u32[at + 20] <= sizes - 32)
-        fits &= ~timed | (self._numbers(at, kinds) < len(self._interfaces))
-        simple = np.flatnonzero(kinds == SIMPLE_PACKET_BLOCK)
-        if simple.size:
-            fits[simple] &= (sizes[simple] >= 16) & (len(self._interfaces) > 0)
-            fits[simple] &= self._simple_captured(at[simple]) <= sizes[simple] - 16
+        last = np.clip(at + sizes - 4, 0, len(words.u32) - 1)
+        fits &= words.u32[last] == sizes
+        timed = kinds == ENHANCED_PACKET_BLOCK
+        fits &= ~timed | (heads[:, 5] <= sizes - 32) & (numbers < len(self._interfaces))
+        for row in np.flatnonzero(~timed).tolist():
+            fits[row] = fits[row] and self._valid(int(kinds[row]), at[row], heads[row])
         return fits
 
-    def _numbers(self, at: Offsets, kinds: NDArray[np.uint32]) -> NDArray[np.int64]:
-        """The interface of each block that has a time."""
-        numbers = self.words.u32[at + 8].astype(np.int64)
-        old = kinds == OBSOLETE_PACKET_BLOCK  # 16 bits, and a count of drops
-        if old.any():
-            numbers[old] = self.words.view("u2")[at[old] + 8]
-        return numbers
+    def _valid(self, kind: int, at: int, head: Fields) -> bool:
+        """The same for one block that is no Enhanced Packet Block."""
+        size = int(head[1])
+        if kind == OBSOLETE_PACKET_BLOCK:
+            number, captured = self._old_number(at), int(head[5])
+            return number < len(self._interfaces) and captured <= size - 32
+        if kind == SIMPLE_PACKET_BLOCK:
+            return size >= 16 and self._known and self._simple_captured(head[2]) <= size - 16
+        return kind not in (SECTION_BLOCK, INTERFACE_BLOCK)
 
-    def _simple_captured(self, at: Offsets) -> NDArray[np.int64]:
+    @property
+    def _known(self) -> bool:
+        return bool(self._interfaces)
+
+    def _old_number(self, at: Any) -> Any:
+        """The interface of an obsolete Packet Block: 16 bits, and a count of drops behind it."""
+        return self.words.view("u2")[at + 8]
+
+    def _simple_captured(self, original: Any) -> Any:
         """The captured length is not written down: it is the snaplen's or the packet's."""
-        original = self.words.u32[at + 8].astype(np.int64)
-        snaplen = self._interfaces[0].snaplen if self._interfaces else 0
-        return np.minimum(original, snaplen) if snaplen else original
+        snaplen = self._interfaces[0].snaplen
+        return np.minimum(original, snaplen or original)
 
-    def batch(self, at: Offsets) -> Iterator[Batch]:
-        """The packets in the valid blocks that begin at `at`; none if there are none."""
-        u32 = self.words.u32
-        kinds = u32[at]
-        if not (kinds == ENHANCED_PACKET_BLOCK).all():
+    def batch(self, walked: Walk) -> Iterator[Batch]:
+        """The packets in valid blocks; none if there are none."""
+        at, heads = walked.at, walked.heads
+        kinds = heads[:, 0]
+        usual = bool((kinds == ENHANCED_PACKET_BLOCK).all())
+        if not usual:
             packets = np.isin(kinds, list(DATA_AT))
-            at, kinds = at[packets], kinds[packets]
+            at, heads = at[packets], heads[packets]
             if not len(at):
                 return
-        simple = np.flatnonzero(kinds == SIMPLE_PACKET_BLOCK)
-        captured = u32[at + 20].astype(np.int64)
-        original = np.maximum(u32[at + 24], captured)
-        data_at, numbers = at + DATA_AT[ENHANCED_PACKET_BLOCK], self._numbers(at, kinds)
-        ticks = u32[at + 12].astype(np.uint64) << np.uint64(32) | u32[at + 16]
-        if simple.size:
-            captured[simple] = self._simple_captured(at[simple])
-            original[simple] = u32[at[simple] + 8]
+        _, _, numbers, high, low, captured, original = heads.T.astype(np.int64)
+        data_at = at + DATA_AT[ENHANCED_PACKET_BLOCK]
+        original = np.maximum(original, captured)
+        if not usual:
+            old = np.flatnonzero(heads[:, 0] == OBSOLETE_PACKET_BLOCK)
+            numbers[old] = self._old_number(at[old])
+            simple = np.flatnonzero(heads[:, 0] == SIMPLE_PACKET_BLOCK)
+            original[simple] = heads[simple, 2]
+            captured[simple] = self._simple_captured(original[simple]) if simple.size else 0
             data_at[simple] = at[simple] + DATA_AT[SIMPLE_PACKET_BLOCK]
             numbers[simple] = _NO_INTERFACE
-        times = _TickTimes(ticks, numbers, self._interfaces)
-        yield Batch(
-            self.words.data, data_at, captured, original, tuple(self._linktypes(numbers)), times
-        )
+        times = _TickTimes(high.astype(np.uint64) << np.uint64(32) | low.astype(np.uint64),
+                           numbers, self._interfaces)  # fmt: skip
+        linktypes = tuple(self._linktypes(numbers))
+        yield Batch(self.words.data, data_at, captured, original, linktypes, times)
 
     def _linktypes(self, numbers: NDArray[np.int64]) -> Iterator[tuple[int, Rows | None]]:
         if (numbers == numbers[0]).all():

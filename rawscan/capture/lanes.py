@@ -17,8 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 Offsets = NDArray[np.int64]
+Fields = NDArray[np.uint32]
+"""Words of records, a row for each."""
 
-LANE_BYTES = 32 << 10
+LANE_BYTES = 48 << 10
 """A piece is cut into lanes of this size: enough packets in each to be worth its guess, and enough
 lanes that a step of them all is worth its calls."""
 _LEAST_LANES = 8
@@ -51,6 +53,12 @@ class Words:
         return np.ndarray((max(count, 0),), dtype, self.bytes, skip, strides=(1,))
 
 
+    def rows(self, at: Offsets, size: int) -> Fields:
+        """The `size` bytes from each of `at` on, as words. One copy a row is as cheap as one a word.
+        """
+        raw = np.ndarray((len(self.bytes) - size + 1,), f"V{size}", self.bytes, strides=(1,))[at]
+        return raw.view(f"{self.order}u4").reshape(-1, size // 4)
+
     def stairs(self, first: int, rise: int, count: int) -> list[NDArray[np.unsignedinteger]]:
         """`count` views of 32-bit words, each `rise` bytes further on than the one before."""
         key = (first, rise, count)
@@ -77,16 +85,23 @@ class Chain(Protocol):
         """Does it look like a record? Its first `_MARGIN` bytes may be looked at."""
         ...
 
-    def valid(self, words: Words, at: Offsets, end: int) -> NDArray[np.bool_]:
-        """Is this a record, as far as its length tells? Whole ones do not go beyond `end`."""
+    head_bytes: int
+    """So many bytes of a record are its head, a multiple of 4."""
+
+    def valid(self, words: Words, at: Offsets, heads: Fields) -> NDArray[np.bool_]:
+        """Is this a record, as far as its length tells? `heads` are the words of each one's head.
+
+        The last of them may go on beyond the end of what has been read.
+        """
         ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Walk:
-    """Where the records begin, and where the one after the last would."""
+    """Where the records begin, the words of their heads, and where the next one would begin."""
 
     at: Offsets
+    heads: Fields
     end: int
 
 
@@ -97,14 +112,17 @@ def walk(words: Words, chain: Chain, start: int, stop: int, end: int) -> Walk:
     """
     stop = min(stop, end - chain.least + 1)
     at = np.concatenate([np.zeros(0, np.int64), *_pieces(words, chain, start, stop)])
-    if not len(at):
-        return Walk(at, start)
-    last = int(at[-1])
-    next_at = last + _size(words, chain, last)
+    next_at = start
+    if len(at):
+        next_at = int(at[-1]) + _size(words, chain, int(at[-1]))
     if next_at > end:
-        at, next_at = at[:-1], last
-    invalid = np.flatnonzero(~chain.valid(words, at, end))
-    return Walk(at[: invalid[0]], int(at[invalid[0]])) if invalid.size else Walk(at, next_at)
+        at, next_at = at[:-1], int(at[-1])
+    heads = words.rows(at, chain.head_bytes)
+    invalid = np.flatnonzero(~chain.valid(words, at, heads)) if len(at) else at
+    if invalid.size:
+        first = int(invalid[0])
+        return Walk(at[:first], heads[:first], int(at[first]))
+    return Walk(at, heads, next_at)
 
 
 def _pieces(words: Words, chain: Chain, start: int, stop: int) -> Iterator[Offsets]:

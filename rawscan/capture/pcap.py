@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rawscan.capture.batch import Batch
-from rawscan.capture.lanes import Offsets, Words, next_head, walk
+from rawscan.capture.lanes import Fields, Offsets, Walk, Words, next_head, walk
 from rawscan.capture.note import SectionNote
 from rawscan.capture.source import CHUNK_BYTES, MAX_BYTES, NO_TIME_S, Source
 from rawscan.errors import CaptureError
@@ -50,8 +50,9 @@ class PcapParser:
         self.notes: list[SectionNote | None] = []
         if not source.need(FILE_HEADER_BYTES):
             raise source.cut("the pcap file header")
-        order, self._ticks = MAGICS[bytes(source.data[:4])]
-        major, minor, _, _, _, network = struct.unpack_from(f"{order}HHiIII", source.data, 4)
+        order, self._ticks = MAGICS[source.peek(4)]
+        fields = struct.unpack_from(f"{order}HHiIII", source.data, source.position + 4)
+        major, minor, _, _, _, network = fields
         if major != 2:
             raise CaptureError(
                 f"{source.name}: pcap version {major}.{minor}, but rawscan reads 2.x only; "
@@ -62,7 +63,7 @@ class PcapParser:
         self._view: Words | None = None
         self._header = struct.Struct(f"{order}IIII").unpack_from
         self.linktypes: list[int] = [network & LINKTYPE_MASK]
-        source.position = FILE_HEADER_BYTES
+        source.position += FILE_HEADER_BYTES
 
     def frames(self) -> Iterator[Frame]:
         """Every whole record. Raises `CaptureError` where the file is cut short or damaged."""
@@ -100,7 +101,7 @@ class PcapParser:
             last = end if stop is None else min(source.position + stop - source.offset, end)
             walked = walk(words, _Records(self._ticks, seconds), source.position, last, end)
             source.position = walked.end
-            yield self._batch(words, walked.at)
+            yield self._batch(words, walked)
 
     @property
     def offset(self) -> int:
@@ -139,13 +140,16 @@ class PcapParser:
             self._view = Words(self._source.data, self._order)
         return self._view
 
-    def _batch(self, words: Words, at: Offsets) -> Batch:
-        u32 = words.u32
-        captured = u32[at + 8].astype(np.int64)
-        original = np.maximum(u32[at + 12], captured)
-        times = _RecordTimes(u32[at], u32[at + 4], self._ticks)
-        data_at = at + RECORD_HEADER_BYTES
-        return Batch(words.data, data_at, captured, original, [(self.linktypes[0], None)], times)
+    def _batch(self, words: Words, walked: Walk) -> Batch:
+        seconds, fractions, captured, original = walked.heads.T.astype(np.int64)
+        return Batch(
+            data=words.data,
+            at=walked.at + RECORD_HEADER_BYTES,
+            captured=captured,
+            original=np.maximum(original, captured),
+            linktypes=[(self.linktypes[0], None)],
+            times=_RecordTimes(seconds, fractions, self._ticks),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +161,7 @@ class _Records:
     least = RECORD_HEADER_BYTES
     size_at = 8
     size_plus = RECORD_HEADER_BYTES
+    head_bytes = RECORD_HEADER_BYTES
 
     def mark(self, order: str) -> tuple[int, bytes]:
         """The upper half of the seconds: it stays the same for 18 hours."""
@@ -173,27 +178,27 @@ class _Records:
             fits &= np.abs(u32[at].astype(np.int64) - self.seconds) <= _NEAR_S
         return fits
 
-    def valid(self, words: Words, at: Offsets, end: int) -> NDArray[np.bool_]:
+    def valid(self, words: Words, at: Offsets, heads: Fields) -> NDArray[np.bool_]:
         """Not absurdly long."""
-        return words.u32[at + 8] <= MAX_BYTES
+        return heads[:, 2] <= MAX_BYTES
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _RecordTimes:
     """Times of records."""
 
-    seconds: NDArray[np.uint32]
-    fractions: NDArray[np.uint32]
+    seconds: NDArray[np.int64]
+    fractions: NDArray[np.int64]
     ticks: int
 
     def span(self) -> tuple[float, float] | None:
         """First and last."""
-        if self.fractions.max() < self.ticks:
+        first, last = self.seconds.min(), self.seconds.max()
+        rows = np.arange(len(self.seconds))
+        if first > 0 and self.fractions.max() < self.ticks:
             # Only packets of the first and of the last second can be the first and the last.
-            borders = (self.seconds == self.seconds.min()) | (self.seconds == self.seconds.max())
-            if self.seconds.min() > 0:
-                return self._extremes(np.flatnonzero(borders))
-        return self._extremes(np.arange(len(self.seconds)))
+            rows = np.flatnonzero((self.seconds == first) | (self.seconds == last))
+        return self._extremes(rows)
 
     def _extremes(self, rows: NDArray[np.intp]) -> tuple[float, float] | None:
         times_s = self.of(rows)

@@ -108,7 +108,7 @@ class PcapngParser:
             walked = walk(blocks.words, blocks, source.position, min(last, source.end), source.end)
             if walked.end > source.position:
                 source.position = walked.end
-                yield from blocks.batch(walked.at)
+                yield from blocks.batch(walked)
                 continue
             frame = self._frame(kind, body, end)
             source.position = end + 4

@@ -203,12 +203,12 @@ def _open_stream(
     if not source.more():
         raise CaptureError(f"{name}: is empty (0 bytes); {_EXPECTED}", offset=0)
     source.need(_SNIFF_BYTES)
-    if source.data.startswith(GZIP_MAGIC):
+    if source.peek(2) == GZIP_MAGIC:
         source = Source(gzip.GzipFile(fileobj=source), name, "byte (unpacked)")
         if not source.more():
             raise CaptureError(f"{name}: is a gzip file of nothing; {_EXPECTED}", offset=0)
         source.need(_SNIFF_BYTES)
-    magic = bytes(source.data[:4])
+    magic = source.peek(4)
     if magic in pcap.MAGICS:
         reader = CaptureReader(name, "pcap", pcap.PcapParser(source), owned)
     elif magic == pcapng.SECTION_MAGIC:
@@ -221,7 +221,7 @@ def _open_stream(
 
 def _no_capture(source: Source) -> CaptureError:
     """Say what the file is instead, as far as its first bytes tell."""
-    head = bytes(source.data[: min(source.end, _SNIFF_BYTES)])
+    head = source.peek(_SNIFF_BYTES)
     for magic, (what, remedy) in _FOREIGN.items():
         if head.startswith(magic):
             todo = remedy.format(name=quote(source.name))

@@ -21,6 +21,8 @@ MAX_BYTES = 256 << 20
 SLACK_BYTES = 512
 """Room behind the last byte of the buffer: whoever reads fields of many frames at once may load
 what lies behind the last frame, to find then that it does not belong to it."""
+LEAD_BYTES = 16
+"""The same before its first byte."""
 
 NO_TIME_S = 0.0
 """`Frame.time_s` of a packet whose file does not say when it was: a Simple Packet Block has no
@@ -52,10 +54,9 @@ class Source:
         self._stream = stream
         self.name = name
         self.unit = unit
-        self.data = bytearray(CHUNK_BYTES + SLACK_BYTES)
-        self.position = 0
-        self.end = 0
-        self._base = base
+        self.data = bytearray(LEAD_BYTES + CHUNK_BYTES + SLACK_BYTES)
+        self.position = self.end = LEAD_BYTES
+        self._base = base - LEAD_BYTES
         self._failure: CaptureError | None = None
 
     @property
@@ -68,9 +69,13 @@ class Source:
         if self.end - self.position >= count:
             return True
         self._make_room(count)
-        while self.end < count and self._fill():
+        while self.end - self.position < count and self._fill():
             pass
-        return self.end >= count
+        return self.end - self.position >= count
+
+    def peek(self, count: int) -> bytes:
+        """The next `count` bytes, or as many as there are in the buffer."""
+        return bytes(self.data[self.position : min(self.position + count, self.end)])
 
     def more(self) -> bool:
         """Is there another byte? Raises if the stream broke off here instead of ending."""
@@ -98,7 +103,8 @@ class Source:
     def skip_to(self, offset: int) -> None:
         """Go on at another place of the file, which must be one that can seek."""
         self._stream.seek(offset)
-        self._base, self.position, self.end = offset, 0, 0
+        self._base = offset - LEAD_BYTES
+        self.position = self.end = LEAD_BYTES
 
     def read(self, size: int = -1) -> bytes:
         """Give out bytes as a plain stream, for a decompressor on top. Errors pass through."""
@@ -116,12 +122,12 @@ class Source:
     def _make_room(self, count: int) -> None:
         """Move what is left to the front of the buffer, of a larger one if it must be."""
         rest = self.data[self.position : self.end]
-        if count > len(self.data) - SLACK_BYTES:
+        if count > len(self.data) - SLACK_BYTES - LEAD_BYTES:
             # Not resized: somebody may still look at the old one.
-            self.data = bytearray(count + SLACK_BYTES)
-        self.data[: len(rest)] = rest
-        self._base += self.position
-        self.position, self.end = 0, len(rest)
+            self.data = bytearray(LEAD_BYTES + count + SLACK_BYTES)
+        self._base += self.position - LEAD_BYTES
+        self.position, self.end = LEAD_BYTES, LEAD_BYTES + len(rest)
+        self.data[self.position : self.end] = rest
 
     def _fill(self) -> bool:
         """One more piece; a failing stream is remembered and looks like its end until then."""

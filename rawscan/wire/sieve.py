@@ -41,9 +41,13 @@ _TESTS4 = _tests(1, 58, *_CARRIERS)
 _TESTS6 = _tests(58, 1, *_CARRIERS, *_EXTENSIONS)
 _IS_ERROR4 = np.isin(np.arange(256), list(ICMP_ERRORS)) * np.uint8(_ICMP_BIT)
 _IS_ERROR6 = (np.arange(256) < 128) * np.uint8(_ICMP_BIT)
-# Fields of the eight bytes from an IPv4 header's third on, read with the first as the lowest:
-# total length, identification, flags and fragment offset, TTL, protocol (RFC 791).
-_IS_FRAGMENT: Final = np.uint64(0xFF3F_0000_0000)
+# "More fragments", and the offset (RFC 791), as a little-endian machine reads them.
+_IS_FRAGMENT: Final = np.uint16(0xFF3F)
+_NO_OPTIONS: Final = np.uint8(0x45)
+
+_BEFORE = 16
+"""So much is copied with a header of what stands before it; it keeps fields at even places."""
+_HEADER_BYTES = _BEFORE + 40 + 8
 
 # Link type -> where in the frame the ethertype stands, and the IP header.
 _ETHERTYPES = {linklayer.ETHERNET: (12, 14), linklayer.SLL: (14, 16), linklayer.SLL2: (0, 20)}
@@ -68,18 +72,58 @@ def _set_of(*kinds: int) -> NDArray[np.bool_]:
 
 
 _IP4, _IP6 = map(_swapped, linklayer.ETHER_IP)
+_KIND_OF_VERSION = np.zeros(16, np.uint16)
+_KIND_OF_VERSION[[4, 6]] = _IP4, _IP6
 _IS_TAG = _set_of(*linklayer.VLAN)
 _MAY_CARRY = _set_of(*linklayer.ETHER_IP, *linklayer.VLAN, *linklayer.MPLS, linklayer.PPPOE)
 
 
-class Test(Protocol):
-    """Which IP packets stay in? `left` bytes were captured of each from `start` on."""
+class View:
+    """`data` as numbers that begin at each of its bytes, read as a little-endian machine does."""
 
-    def ipv4(self, view: View, start: Any, left: Any) -> NDArray[np.bool_]:
+    def __init__(self, data: bytearray) -> None:
+        self.u8 = np.frombuffer(data, np.uint8)
+        self.u16, self.u32 = (
+            np.ndarray((len(data) - size + 1,), f"<u{size}", data, strides=(1,)) for size in (2, 4)
+        )
+        self._headers = np.ndarray((len(data) - _HEADER_BYTES + 1,), f"V{_HEADER_BYTES}", data,
+                                   strides=(1,))  # fmt: skip
+
+    def headers(self, start: Any) -> Headers:
+        """Copy what stands from each of `start` on. A copy a row costs no more than one a word."""
+        return Headers(self._headers[start - _BEFORE].view(np.uint8).reshape(-1, _HEADER_BYTES))
+
+
+class Headers:
+    """IP headers, a row for each, with what stands before and behind them."""
+
+    def __init__(self, rows: NDArray[np.uint8]) -> None:
+        self.rows = rows
+
+    def u8(self, offset: int) -> NDArray[np.uint8]:
+        """The byte at `offset` of each header."""
+        return self.rows[:, _BEFORE + offset]
+
+    def u16(self, offset: int) -> NDArray[np.uint16]:
+        """The two bytes there, the first as the lower; `offset` must be even."""
+        return self.rows.view("<u2")[:, (_BEFORE + offset) // 2]
+
+    def u32(self, offset: int) -> NDArray[np.uint32]:
+        """Four of them; `offset` must be a multiple of four."""
+        return self.rows.view("<u4")[:, (_BEFORE + offset) // 4]
+
+
+class Test(Protocol):
+    """Which IP packets stay in? `left` bytes were captured of each from its header on.
+
+    The tests may say anything of packets that are of another IP version than asked for.
+    """
+
+    def ipv4(self, view: View, headers: Headers, start: Any, left: Any) -> NDArray[np.bool_]:
         """Of those that are said to be IPv4's."""
         ...
 
-    def ipv6(self, view: View, start: Any, left: Any) -> NDArray[np.bool_]:
+    def ipv6(self, view: View, headers: Headers, start: Any, left: Any) -> NDArray[np.bool_]:
         """The same for IPv6."""
         ...
 
@@ -96,34 +140,40 @@ class PortTest:
         to[_swapped(_VXLAN_PORT)] |= _UDP_BIT
         self._from, self._to = from_ | _ALWAYS, to
 
-    def ipv4(self, view: View, start: Any, left: Any) -> NDArray[np.bool_]:
+    def ipv4(self, view: View, headers: Headers, start: Any, left: Any) -> NDArray[np.bool_]:
         """Of those that are said to be IPv4's."""
-        first, fields = view.u8[start], view.u64[start + 2]
-        header = (first & 15).astype(np.int64) * 4
-        total = ((fields & 0xFF) << 8 | fields >> 8 & 0xFF).astype(np.int64)
-        stays = first - np.uint8(0x45) > 10  # version 4, and 5 to 15 words
-        stays |= fields & _IS_FRAGMENT != 0
+        first, tests = headers.u8(0), _TESTS4[headers.u8(9)]
+        stays = self._marks(headers, 20, _IS_ERROR4) & tests != 0
+        stays |= headers.u16(6) & _IS_FRAGMENT != 0
+        header = np.full(len(first), 20)
+        longer = np.flatnonzero(first != _NO_OPTIONS)
+        if longer.size:
+            header[longer] = (first[longer] & 15).astype(np.int64) * 4
+            ports = view.u32[start[longer] + header[longer]]
+            marks = self._from[ports & 0xFFFF] | self._to[ports >> 16] | _IS_ERROR4[ports & 0xFF]
+            fragments = headers.u16(6)[longer] & _IS_FRAGMENT != 0
+            stays[longer] = (marks & tests[longer] != 0) | fragments
+            stays[longer] |= first[longer] - _NO_OPTIONS > 10  # version 4, and 5 to 15 words
+        total = headers.u16(2).byteswap()
         stays |= left < header + 4
         stays |= (total < header + 4) & (total != 0)  # 0: segmentation offload
-        stays |= self._upper(view, start + header, _TESTS4[fields >> 56], _IS_ERROR4)
         return stays
 
-    def ipv6(self, view: View, start: Any, left: Any) -> NDArray[np.bool_]:
+    def ipv6(self, view: View, headers: Headers, start: Any, left: Any) -> NDArray[np.bool_]:
         """The same for IPv6."""
-        payload = view.u16[start + 4].byteswap()
-        stays = view.u8[start] >> 4 != 6
+        payload = headers.u16(4).byteswap()
+        stays = self._marks(headers, 40, _IS_ERROR6) & _TESTS6[headers.u8(6)] != 0
+        stays |= headers.u8(0) >> 4 != 6
         stays |= left < 44
         stays |= (payload < 4) & (payload != 0)  # 0: a jumbogram, or offload
-        stays |= self._upper(view, start + 40, _TESTS6[view.u8[start + 6]], _IS_ERROR6)
         return stays
 
-    def _upper(
-        self, view: View, at: Any, tests: NDArray[np.uint8], is_error: NDArray[np.uint8]
-    ) -> NDArray[np.bool_]:
-        """By the first four bytes of what IP carries: the ports, or ICMP's type."""
-        first = view.u32[at]
-        marks = self._from[first & 0xFFFF] | self._to[first >> 16] | is_error[first & 0xFF]
-        return marks & tests != 0
+    def _marks(
+        self, headers: Headers, offset: int, is_error: NDArray[np.uint8]
+    ) -> NDArray[np.uint8]:
+        """What speaks for a packet: the ports that stand at `offset`, or ICMP's type."""
+        marks = self._from[headers.u16(offset)] | self._to[headers.u16(offset + 2)]
+        return marks | is_error[headers.u8(offset)]
 
 
 class AddressTest:
@@ -141,29 +191,31 @@ class AddressTest:
         self._to, self._from = _address_table(to), _address_table(from_)
         self._with = np.ones(1 << 16, np.bool_) if with_ is None else _address_table(with_)
 
-    def ipv4(self, view: View, start: Any, left: Any) -> NDArray[np.bool_]:
+    def ipv4(self, view: View, headers: Headers, start: Any, left: Any) -> NDArray[np.bool_]:
         """Of those that are said to be IPv4's."""
-        odd = (view.u8[start] >> 4 != 4) | (left < 20)
-        tests = _TESTS4[view.u8[start + 9]]
-        return odd | self._stays(view.u32[start + 12], view.u32[start + 16]) | self._carries(
-            view, start + (view.u8[start] & 15).astype(np.int64) * 4, tests
-        )
+        stays = (headers.u8(0) >> 4 != 4) | (left < 20)
+        stays |= self._stays(headers.u32(12), headers.u32(16))
+        header = (headers.u8(0) & 15).astype(np.int64) * 4
+        return stays | _carries(view, start + header, _TESTS4[headers.u8(9)])
 
-    def ipv6(self, view: View, start: Any, left: Any) -> NDArray[np.bool_]:
+    def ipv6(self, view: View, headers: Headers, start: Any, left: Any) -> NDArray[np.bool_]:
         """The same for IPv6."""
-        odd = (view.u8[start] >> 4 != 6) | (left < 40)
-        source = view.u32[start + 16] ^ view.u32[start + 20]
-        destination = view.u32[start + 32] ^ view.u32[start + 36]
-        carries = self._carries(view, start + 40, _TESTS6[view.u8[start + 6]])
-        return odd | self._stays(source, destination) | carries
-
-    def _carries(self, view: View, at: Any, tests: NDArray[np.uint8]) -> NDArray[np.bool_]:
-        vxlan = view.u16[at + 2] == _swapped(_VXLAN_PORT)
-        return (tests == _ALWAYS) | (tests == _UDP_BIT) & vxlan
+        stays = (headers.u8(0) >> 4 != 6) | (left < 40)
+        source = headers.u32(16) ^ headers.u32(20)
+        stays |= self._stays(source, headers.u32(32) ^ headers.u32(36))
+        return stays | _carries(view, start + 40, _TESTS6[headers.u8(6)])
 
     def _stays(self, source: Any, destination: Any) -> NDArray[np.bool_]:
         source, destination = _place(source), _place(destination)
         return self._to[destination] | self._from[source] & self._with[destination]
+
+
+def _carries(view: View, at: Any, tests: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Which packets may carry others, with what IP carries at `at`?"""
+    carries = tests == _ALWAYS
+    datagrams = np.flatnonzero(tests == _UDP_BIT)
+    carries[datagrams] = view.u16[at[datagrams] + 2] == _swapped(_VXLAN_PORT)
+    return carries
 
 
 def _place(words: NDArray[np.uint32]) -> NDArray[np.uint32]:
@@ -173,10 +225,9 @@ def _place(words: NDArray[np.uint32]) -> NDArray[np.uint32]:
 
 def _address_table(addresses: Iterable[IPAddress]) -> NDArray[np.bool_]:
     table = np.zeros(1 << 16, np.bool_)
+    # An IPv6 address by its lower half, in which hosts differ.
     words = [
         int.from_bytes(packed[-8:-4], "little") ^ int.from_bytes(packed[-4:], "little")
-        if len(packed) > 4
-        else int.from_bytes(packed, "little")
         for packed in (address.packed for address in addresses)
     ]
     table[_place(np.array(words, np.uint32))] = True
@@ -194,8 +245,8 @@ class Sieve:
     ) -> tuple[Rows, Counter[str]]:
         """Rows of the frames that stay in; of those that do not, how many are no IP, by cause.
 
-        Frame i is the `captured[i]` bytes of `data` from `at[i]` on; behind the last of them some
-        hundred bytes of `data` must follow.
+        Frame i is the `captured[i]` bytes of `data` from `at[i]` on. Some bytes must stand before
+        the first of them (as those of a file's header do), and some hundred behind the last.
         """
         view = View(data)
         if linktype in _ETHERTYPES:
@@ -210,46 +261,56 @@ class Sieve:
     def _by_ethertype(
         self, view: View, at: Any, captured: Any, kind_at: int, ip_at: int
     ) -> tuple[Rows, Counter[str]]:
-        kinds, start, left = view.u16[at + kind_at], at + ip_at, captured - ip_at
-        for _ in range(_MOST_TAGS if kind_at + 2 == ip_at else 0):
-            tagged = np.flatnonzero(_IS_TAG[kinds])
-            tagged = tagged[left[tagged] >= 4]
-            if not tagged.size:
-                break
-            start[tagged] += 4
-            left[tagged] -= 4
-            kinds[tagged] = view.u16[start[tagged] - 2]
+        start, left = at + ip_at, captured - ip_at
+        headers = view.headers(start)
+        before_ip = kind_at + 2 == ip_at
+        kinds = headers.u16(-2).copy() if before_ip else view.u16[at + kind_at]
+        is_tag = _IS_TAG[kinds]
+        if before_ip and is_tag.any():
+            tagged = np.flatnonzero(is_tag)
+            _untag(view, kinds, start, left, tagged)
+            headers.rows[tagged] = view.headers(start[tagged]).rows
         stays = _MAY_CARRY[kinds] | (left < 0)
         causes = _causes(kinds[~stays])
-        for kind, test in ((_IP4, self._test.ipv4), (_IP6, self._test.ipv6)):
-            rows = np.flatnonzero(kinds == kind)
-            if rows.size:
-                stays[rows] = test(view, start[rows], left[rows])
-        return np.flatnonzero(stays), causes
+        return np.flatnonzero(self._ip(view, headers, start, left, kinds, stays)), causes
+
+    def _ip(
+        self, view: View, headers: Headers, start: Any, left: Any, kinds: Any, stays: Any
+    ) -> NDArray[np.bool_]:
+        """Test the packets of each version, by ethertype; of other frames it is known already."""
+        is4 = kinds == _IP4
+        if np.count_nonzero(is4) * 2 > len(is4):  # cheaper than to pick them out
+            stays = np.where(is4, self._test.ipv4(view, headers, start, left), stays)
+        elif is4.any():
+            rows = np.flatnonzero(is4)
+            picked = Headers(headers.rows[rows])
+            stays[rows] = self._test.ipv4(view, picked, start[rows], left[rows])
+        rows = np.flatnonzero(kinds == _IP6)
+        if rows.size:
+            picked = Headers(headers.rows[rows])
+            stays[rows] = self._test.ipv6(view, picked, start[rows], left[rows])
+        return stays
 
     def _bare(self, view: View, at: Any, captured: Any, skip: int) -> NDArray[np.bool_]:
         start, left = at + skip, captured - skip
-        stays = np.ones(len(at), np.bool_)
+        headers = view.headers(start)
         known = left > 0
         if skip:
-            known &= np.isin(view.u32[at], _FAMILIES)
-        versions = view.u8[start] >> 4
-        for version, test in ((4, self._test.ipv4), (6, self._test.ipv6)):
-            rows = np.flatnonzero(known & (versions == version))
-            if rows.size:
-                stays[rows] = test(view, start[rows], left[rows])
-        return stays
+            known &= np.isin(headers.u32(-4), _FAMILIES)
+        versions = headers.u8(0) >> 4
+        kinds = _KIND_OF_VERSION[versions] * known
+        return self._ip(view, headers, start, left, kinds, np.ones(len(at), np.bool_))
 
 
-class View:
-    """`data` as numbers that begin at each of its bytes, read as a little-endian machine does."""
-
-    def __init__(self, data: bytearray) -> None:
-        self.u8 = np.frombuffer(data, np.uint8)
-        self.u16, self.u32, self.u64 = (
-            np.ndarray((len(data) - size + 1,), f"<u{size}", data, strides=(1,))
-            for size in (2, 4, 8)
-        )
+def _untag(view: View, kinds: Any, start: Any, left: Any, tagged: Rows) -> None:
+    """Go past the VLAN tags of these frames, as far as they were captured."""
+    for _ in range(_MOST_TAGS):
+        tagged = tagged[_IS_TAG[kinds[tagged]] & (left[tagged] >= 4)]
+        if not tagged.size:
+            return
+        start[tagged] += 4
+        left[tagged] -= 4
+        kinds[tagged] = view.u16[start[tagged] - 2]
 
 
 _FAMILIES = np.array(
