@@ -27,10 +27,10 @@ GAP_US = 100
 SNAPLEN = 262_144
 _HEAD = 78  # as long as the longest header that is laid: Ethernet, VLAN, IPv6, TCP
 
-# kind -> share of the packets, in thousandths
+# kind -> share of the packets, in ten thousandths
 _SHARES = {
-    "tcp": 735, "udp": 165, "tcp6": 50, "vlan": 20, "arp": 12, "echo": 10, "error": 4,
-    "fragment": 2, "gre": 1, "vxlan": 1,
+    "tcp": 7400, "udp": 1662, "tcp6": 500, "vlan": 200, "arp": 120, "echo": 100, "error": 10,
+    "fragment": 4, "gre": 2, "vxlan": 2,
 }  # fmt: skip
 _ETHER = bytes.fromhex("020000000001020000000002")
 _SCANNERS = 50
@@ -102,7 +102,7 @@ class Mix:
     def chunk(self, count: int, layout: Layout, ticks: NDArray[np.uint64]) -> Bytes:
         """So many packets, wrapped, at the times `ticks` (microseconds)."""
         rng = self._rng
-        kinds = rng.choice(len(_SHARES), count, p=np.array(list(_SHARES.values())) / 1000)
+        kinds = rng.choice(len(_SHARES), count, p=np.array(list(_SHARES.values())) / 10_000)
         size = np.where(rng.random(count) < 0.42, 1514, rng.integers(90, 900, count))
         size[rng.random(count) < 0.45] = 66
         rows = np.zeros((count, _HEAD), np.uint8)

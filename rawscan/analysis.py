@@ -52,7 +52,7 @@ from rawscan.rules import rule_for, strength
 from rawscan.silence import FOREIGN, OWN, Patience, judge_silence
 from rawscan.verdict import TtlBook, judge
 from rawscan.wire.decode import ICMP_ERRORS, decode_frame
-from rawscan.wire.sieve import AddressTest, PortTest, Sieve
+from rawscan.wire.sieve import AddressCheck, PortCheck, Sieve
 
 _TUNNELS = {4: "IPIP", 41: "6in4", 47: "GRE"}
 """IP protocols that carry packets which are not looked at."""
@@ -113,11 +113,13 @@ class _Pass:
         self._reader = reader
         self._ports = ports
         self._jobs = jobs
+        self._check = PortCheck(ports)
         self._correlator = CaptureCorrelator(ports)
         self._counts = Counts()
         self._tally = Tally()
         self._matched = 0
         self._stopped = False
+        self._receivers: set[IPAddress] = set()
         # Who was sent something that the snaplen made illegible: it may be an answer.
         self._cut_off: set[IPAddress] = set()
         self._foreign = (
@@ -125,7 +127,7 @@ class _Pass:
         )
 
     def run(self, stop: Callable[[], bool]) -> Analysis:
-        for chosen in self._reader.chosen(Sieve(PortTest(self._ports)), self._jobs):
+        for chosen in self._reader.chosen(Sieve(self._check), self._jobs):
             for number, frame in chosen.frames:
                 self._take(frame, number)
             if self._reader.path is None:
@@ -163,6 +165,7 @@ class _Pass:
             self._tally.undecoded[error.cause] += 1
             return
         self._notice_hidden(packet)
+        self._receivers.add(packet.destination)
         if len(frame.data) < frame.original_bytes and _says_too_little(packet, self._ports):
             self._cut_off.add(packet.destination)
         self._matched += _count(self._counts, packet, self._ports)
@@ -173,7 +176,7 @@ class _Pass:
         hearing = self._correlator.hearing
         mute = {e.source for e in self._correlator.exchanges if not hearing.hears(e.source)}
         if mute and chosen.batch is not None:
-            theirs = choose(chosen.batch, Sieve(AddressTest(to=mute, from_=mute)))
+            theirs = choose(chosen.batch, Sieve(AddressCheck(to=mute, from_=mute)))
             for _ in hearing.add_frames(frame for _, frame in theirs.frames):
                 pass
 
@@ -182,6 +185,8 @@ class _Pass:
         hearing = self._correlator.hearing
         silent = (e for e in exchanges if not any(_has_verdict(e, one) for one in e.evidence))
         mute = {e.source for e in silent if not hearing.hears(e.source)}
+        # Of the frames that were left out, the check knows who got any; of the rest, the set.
+        mute = {a for a in mute if a in self._receivers or self._check.may_have_received(a)}
         if mute and self._reader.path is not None:
             look = partial(self._reader.again, jobs=self._jobs)
             for source in listen_again(mute, look):

@@ -14,7 +14,7 @@ from rawscan.ask import Ask, answered_ask, ask_of
 from rawscan.errors import DecodeError
 from rawscan.model import Frame, Icmp, IPAddress, Packet
 from rawscan.wire.decode import decode_frame
-from rawscan.wire.sieve import AddressTest, Sieve
+from rawscan.wire.sieve import AddressCheck, Sieve
 
 Look = Callable[[Sieve], Iterable[Frame]]
 """Reads the capture from its beginning; gives the frames that the sieve lets through."""
@@ -74,7 +74,7 @@ def listen_again(mute: Iterable[IPAddress], look: Look) -> set[IPAddress]:
     """
     askers = frozenset(mute)
     receivers, senders = set[IPAddress](), set[IPAddress]()
-    for packet in _decoded(look(Sieve(AddressTest(to=askers)))):
+    for packet in _decoded(look(Sieve(AddressCheck(to=askers)))):
         answered = answered_ask(packet)
         if answered is not None and packet.destination == answered.source in askers:
             receivers.add(answered.source)
@@ -82,7 +82,7 @@ def listen_again(mute: Iterable[IPAddress], look: Look) -> set[IPAddress]:
     if not receivers:
         return set()
     hearing, missing = Hearing(), set(receivers)
-    for packet in hearing.add_frames(look(Sieve(AddressTest(to=receivers, from_=receivers, with_=senders)))):
+    for packet in hearing.add_frames(look(Sieve(AddressCheck(to=receivers, from_=receivers, with_=senders)))):
         if packet.destination in missing and hearing.hears(packet.destination):
             missing.remove(packet.destination)
             if not missing:

@@ -59,9 +59,9 @@ def test_a_capture_that_has_one_of_everything_left_something_out() -> None:
     seen = Counter[str]()
     for path in FILES:
         with reader.open_capture(path) as capture:
-            from rawscan.wire.sieve import PortTest, Sieve
+            from rawscan.wire.sieve import PortCheck, Sieve
 
-            for chosen in capture.chosen(Sieve(PortTest(parse_ports("561")))):
+            for chosen in capture.chosen(Sieve(PortCheck(parse_ports("561")))):
                 seen["all"] += chosen.tally.packets
                 seen["kept"] += len(chosen.frames)
     assert 0 < seen["kept"] < seen["all"] * 0.7

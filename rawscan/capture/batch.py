@@ -53,12 +53,17 @@ class Batch:
 class Sift(Protocol):
     """Chooses frames: gives the rows that must be looked at, and what is the matter with others.
 
-    The latter are counted by cause: frames that hold nothing that can be decoded.
+    The latter are counted by cause: frames that hold nothing that can be decoded. What it learns
+    besides in one process is added in another by way of its notes.
     """
 
     def __call__(
         self, data: bytearray, at: Any, captured: Any, linktype: int
     ) -> tuple[Rows, Counter[str]]: ...
+
+    def notes(self) -> bytes: ...
+
+    def add_notes(self, notes: bytes) -> None: ...
 
 
 @dataclass(slots=True)

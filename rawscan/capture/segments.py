@@ -67,6 +67,7 @@ class _Segment:
     start: int
     end: int
     chosen: Chosen | None = None
+    notes: bytes = b""
 
 
 def can_share(size: int, jobs: int) -> bool:
@@ -88,6 +89,8 @@ def read_shared(
     with _workers(reopen, cuts, sift, jobs) as results:
         before = parser.state
         for number, result in enumerate(results):
+            if result.notes:
+                sift.add_notes(result.notes)
             stop = cuts[number + 1] if number + 1 < len(cuts) else None
             if result.chosen is not None and result.start == parser.offset:
                 yield result.chosen
@@ -143,7 +146,10 @@ def _work_and_exit(
         with os.fdopen(inlet, "wb") as stream:
             for number in range(job, len(cuts), jobs):
                 stop = cuts[number + 1] if number + 1 < len(cuts) else None
-                pickle.dump(_segment(reopen(cuts[number]), number, stop, sift), stream, 5)
+                segment = _segment(reopen(cuts[number]), number, stop, sift)
+                if number + jobs >= len(cuts):  # its last one
+                    segment.notes = sift.notes()
+                pickle.dump(segment, stream, 5)
                 stream.flush()
         code = 0
     finally:

@@ -48,6 +48,8 @@ _NO_OPTIONS: Final = np.uint8(0x45)
 _BEFORE = 16
 """So much is copied with a header of what stands before it; it keeps fields at even places."""
 _HEADER_BYTES = _BEFORE + 40 + 8
+_RECEIVER_BITS = 22
+_QUOTE_BYTES = 8 + 20 + 8
 
 # Link type -> where in the frame the ethertype stands, and the IP header.
 _ETHERTYPES = {linklayer.ETHERNET: (12, 14), linklayer.SLL: (14, 16), linklayer.SLL2: (0, 20)}
@@ -113,10 +115,10 @@ class Headers:
         return self.rows.view("<u4")[:, (_BEFORE + offset) // 4]
 
 
-class Test(Protocol):
+class Check(Protocol):
     """Which IP packets stay in? `left` bytes were captured of each from its header on.
 
-    The tests may say anything of packets that are of another IP version than asked for.
+    It may say anything of packets that are of another IP version than asked for.
     """
 
     def ipv4(self, view: View, headers: Headers, start: Any, left: Any) -> NDArray[np.bool_]:
@@ -127,8 +129,16 @@ class Test(Protocol):
         """The same for IPv6."""
         ...
 
+    def notes(self) -> bytes:
+        """What it has learnt besides, to be handed to another process."""
+        ...
 
-class PortTest:
+    def add_notes(self, notes: bytes) -> None:
+        """Take in what another process has learnt."""
+        ...
+
+
+class PortCheck:
     """Packets of these ports, and all that might carry such or tell of them."""
 
     def __init__(self, ports: PortSpec) -> None:
@@ -139,10 +149,25 @@ class PortTest:
             to[wanted] |= bit
         to[_swapped(_VXLAN_PORT)] |= _UDP_BIT
         self._from, self._to = from_ | _ALWAYS, to
+        self._received = np.zeros(1 << _RECEIVER_BITS, np.bool_)
+
+    def may_have_received(self, address: IPAddress) -> bool:
+        """Was a packet sent to this address, among those of whole headers and no strange ones?"""
+        return bool(self._received[_place(_words([address]), _RECEIVER_BITS)].any())
+
+    def notes(self) -> bytes:
+        """What was learnt of addresses, to be handed to another process."""
+        return np.packbits(self._received).tobytes()
+
+    def add_notes(self, notes: bytes) -> None:
+        """Take in what another process has learnt."""
+        bits = np.unpackbits(np.frombuffer(notes, np.uint8))
+        self._received |= bits.view(np.bool_)
 
     def ipv4(self, view: View, headers: Headers, start: Any, left: Any) -> NDArray[np.bool_]:
         """Of those that are said to be IPv4's."""
         first, tests = headers.u8(0), _TESTS4[headers.u8(9)]
+        self._received[_place(headers.u32(16), _RECEIVER_BITS)] = True
         stays = self._marks(headers, 20, _IS_ERROR4) & tests != 0
         stays |= headers.u16(6) & _IS_FRAGMENT != 0
         header = np.full(len(first), 20)
@@ -157,16 +182,33 @@ class PortTest:
         total = headers.u16(2).byteswap()
         stays |= left < header + 4
         stays |= (total < header + 4) & (total != 0)  # 0: segmentation offload
+        left = np.where(total, np.minimum(left, total), left)
+        self._unquote(view, stays, tests, start + header, left - header, self.ipv4)
         return stays
 
     def ipv6(self, view: View, headers: Headers, start: Any, left: Any) -> NDArray[np.bool_]:
         """The same for IPv6."""
         payload = headers.u16(4).byteswap()
+        receiver = headers.u32(32) ^ headers.u32(36)
+        self._received[_place(receiver, _RECEIVER_BITS)] = True
         stays = self._marks(headers, 40, _IS_ERROR6) & _TESTS6[headers.u8(6)] != 0
         stays |= headers.u8(0) >> 4 != 6
         stays |= left < 44
         stays |= (payload < 4) & (payload != 0)  # 0: a jumbogram, or offload
+        left = np.where(payload, np.minimum(left - 40, payload), left - 40)
+        self._unquote(view, stays, _TESTS6[headers.u8(6)], start + 40, left, self.ipv6)
         return stays
+
+    def _unquote(
+        self, view: View, stays: Any, tests: Any, at: Any, left: Any, check: Any
+    ) -> None:
+        """Let go of those ICMP errors that quote enough of a packet of other ports."""
+        rows = np.flatnonzero(stays & (tests == _ICMP_BIT))
+        # Of a quote, eight bytes of TCP tell the number by which it is known whose it was.
+        rows = rows[left[rows] >= _QUOTE_BYTES]
+        if rows.size:
+            at, left = at[rows] + 8, left[rows] - 8
+            stays[rows] = check(view, view.headers(at), at, left - 4)
 
     def _marks(
         self, headers: Headers, offset: int, is_error: NDArray[np.uint8]
@@ -176,7 +218,7 @@ class PortTest:
         return marks | is_error[headers.u8(offset)]
 
 
-class AddressTest:
+class AddressCheck:
     """Packets to `to`, and from `from_` to `with_` (None: to anybody); and what carries others.
 
     More may stay in: addresses that share a place in a table.
@@ -205,6 +247,13 @@ class AddressTest:
         stays |= self._stays(source, headers.u32(32) ^ headers.u32(36))
         return stays | _carries(view, start + 40, _TESTS6[headers.u8(6)])
 
+    def notes(self) -> bytes:
+        """Nothing."""
+        return b""
+
+    def add_notes(self, notes: bytes) -> None:
+        """Nothing can come."""
+
     def _stays(self, source: Any, destination: Any) -> NDArray[np.bool_]:
         source, destination = _place(source), _place(destination)
         return self._to[destination] | self._from[source] & self._with[destination]
@@ -218,27 +267,29 @@ def _carries(view: View, at: Any, tests: NDArray[np.uint8]) -> NDArray[np.bool_]
     return carries
 
 
-def _place(words: NDArray[np.uint32]) -> NDArray[np.uint32]:
-    """Where an address has its place in a table of 64 Ki; multiplied as Knuth does."""
-    return (words * np.uint32(2_654_435_761)) >> np.uint32(16)
+def _place(words: Any, bits: int = 16) -> Any:
+    """Where an address has its place in a table of 2 ** `bits`; multiplied as Knuth does."""
+    return np.atleast_1d(words) * np.uint32(2_654_435_761) >> np.uint32(32 - bits)
+
+
+def _words(addresses: Iterable[IPAddress]) -> NDArray[np.uint32]:
+    """Addresses as they are read from headers: of an IPv6 address the lower half, folded."""
+    halves = (address.packed[-8:] for address in addresses)
+    words = [int.from_bytes(h[:-4], "little") ^ int.from_bytes(h[-4:], "little") for h in halves]
+    return np.array(words, np.uint32)
 
 
 def _address_table(addresses: Iterable[IPAddress]) -> NDArray[np.bool_]:
     table = np.zeros(1 << 16, np.bool_)
-    # An IPv6 address by its lower half, in which hosts differ.
-    words = [
-        int.from_bytes(packed[-8:-4], "little") ^ int.from_bytes(packed[-4:], "little")
-        for packed in (address.packed for address in addresses)
-    ]
-    table[_place(np.array(words, np.uint32))] = True
+    table[_place(_words(addresses))] = True
     return table
 
 
 class Sieve:
-    """Finds the IP packets in frames, and lets those through that pass a test."""
+    """Finds the IP packets in frames, and lets those through that a check lets through."""
 
-    def __init__(self, test: Test) -> None:
-        self._test = test
+    def __init__(self, check: Check) -> None:
+        self._check = check
 
     def __call__(
         self, data: bytearray, at: Any, captured: Any, linktype: int
@@ -257,6 +308,14 @@ class Sieve:
         if linktype in linklayer.LINKTYPES:
             return np.arange(len(at)), Counter()
         return np.zeros(0, np.intp), Counter({linklayer.unread(linktype): len(at)})
+
+    def notes(self) -> bytes:
+        """What the check has learnt, to be handed to another process."""
+        return self._check.notes()
+
+    def add_notes(self, notes: bytes) -> None:
+        """Take in what another process has learnt."""
+        self._check.add_notes(notes)
 
     def _by_ethertype(
         self, view: View, at: Any, captured: Any, kind_at: int, ip_at: int
@@ -280,15 +339,15 @@ class Sieve:
         """Test the packets of each version, by ethertype; of other frames it is known already."""
         is4 = kinds == _IP4
         if np.count_nonzero(is4) * 2 > len(is4):  # cheaper than to pick them out
-            stays = np.where(is4, self._test.ipv4(view, headers, start, left), stays)
+            stays = np.where(is4, self._check.ipv4(view, headers, start, left), stays)
         elif is4.any():
             rows = np.flatnonzero(is4)
             picked = Headers(headers.rows[rows])
-            stays[rows] = self._test.ipv4(view, picked, start[rows], left[rows])
+            stays[rows] = self._check.ipv4(view, picked, start[rows], left[rows])
         rows = np.flatnonzero(kinds == _IP6)
         if rows.size:
             picked = Headers(headers.rows[rows])
-            stays[rows] = self._test.ipv6(view, picked, start[rows], left[rows])
+            stays[rows] = self._check.ipv6(view, picked, start[rows], left[rows])
         return stays
 
     def _bare(self, view: View, at: Any, captured: Any, skip: int) -> NDArray[np.bool_]:

@@ -14,22 +14,24 @@ _TAIL = st.sampled_from([b"", b"\x50\x02", b"\0" * 8, b"\x80\x12" + bytes(18)])
 
 
 @st.composite
-def _upper(draw: st.DrawFn, depth: int) -> bytes:
-    kind = draw(st.integers(0, 3))
+def _upper(draw: st.DrawFn, depth: int) -> tuple[int, bytes]:
+    """A protocol, and something that it might carry."""
+    kind = draw(st.integers(0, 4))
     if kind == 0 and depth:
         type_ = draw(st.sampled_from([0, 1, 3, 4, 8, 11, 128, 135]))
-        return bytes([type_, draw(st.integers(0, 13))]) + bytes(6) + draw(packets(depth - 1))
+        head = bytes([type_, draw(st.integers(0, 13))]) + bytes(6)
+        return draw(st.sampled_from([1, 58])), head + draw(packets(depth - 1))
     if kind == 1:
-        return draw(st.binary(max_size=24))
-    numbers = draw(st.integers(0, 3)).to_bytes(4, "big") + draw(st.integers(0, 3)).to_bytes(4, "big")
-    return draw(_PORTS) + draw(_PORTS) + numbers + draw(_TAIL)
+        return draw(_PROTOCOLS), draw(st.binary(max_size=24))
+    numbers = bytes(3) + bytes([draw(st.integers(0, 3))]) + bytes(3) + b"\1"
+    protocol = draw(st.sampled_from([6, 17])) if kind < 4 else draw(_PROTOCOLS)
+    return protocol, draw(_PORTS) + draw(_PORTS) + numbers + draw(_TAIL)
 
 
 @st.composite
 def packets(draw: st.DrawFn, depth: int = 1) -> bytes:
     """An IP packet, more often than not a sensible one."""
-    body = draw(_upper(depth))
-    protocol = draw(_PROTOCOLS)
+    protocol, body = draw(_upper(depth))
     odd = draw(st.integers(0, 9)) == 0
     if draw(st.booleans()):
         options = bytes(draw(st.sampled_from([0, 0, 0, 4, 40])))

@@ -17,14 +17,14 @@ from rawscan.model import Frame, Icmp, Other, Packet, Tcp, Udp
 from rawscan.ports import parse_ports
 from rawscan.wire import linklayer
 from rawscan.wire.decode import decode_frame
-from rawscan.wire.sieve import AddressTest, PortTest, Sieve, Test
+from rawscan.wire.sieve import AddressCheck, PortCheck, Check, Sieve
 from tests.wire.mixes import LINKS, framed, packets
 
-P561 = PortTest(parse_ports("561"))
-BOTH = PortTest(parse_ports("T:561,U:53"))
+P561 = PortCheck(parse_ports("561"))
+BOTH = PortCheck(parse_ports("T:561,U:53"))
 
 
-def sifted(test: Test, frames: list[bytes], linktype: int) -> tuple[set[int], Counter[str]]:
+def sifted(check: Check, frames: list[bytes], linktype: int) -> tuple[set[int], Counter[str]]:
     """Frames lie one behind the other, as in a file."""
     data = bytearray(16)
     at = []
@@ -32,7 +32,7 @@ def sifted(test: Test, frames: list[bytes], linktype: int) -> tuple[set[int], Co
         at.append(len(data))
         data += frame + b"\x05\xa5" * 4
     sizes = np.array([len(frame) for frame in frames], np.int64)
-    rows, causes = Sieve(test)(data + bytes(b"\x02\x31") * 256, np.array(at), sizes, linktype)
+    rows, causes = Sieve(check)(data + bytes(b"\x02\x31") * 256, np.array(at), sizes, linktype)
     return set(rows.tolist()), causes
 
 
@@ -43,8 +43,12 @@ def concerns(packet: Packet) -> bool:
             return 561 in (sport, dport)
         case Udp(sport=sport, dport=dport):
             return 53 in (sport, dport) or dport == 4789
-        case Icmp(version=version, type=type_):
-            return type_ in (3, 4, 5, 11, 12) if version == 4 else type_ < 128
+        case Icmp(version=version, type=type_, quoted=quoted):
+            is_error = type_ in (3, 4, 5, 11, 12) if version == 4 else type_ < 128
+            if quoted is None:
+                return is_error  # too little of it, perhaps
+            legible = not isinstance(quoted.body, Tcp) or quoted.body.seq is not None
+            return concerns(quoted) or not legible
         case Other(protocol):
             return protocol in (4, 41, 47)
     raise AssertionError(packet)
@@ -72,7 +76,7 @@ def test_no_packet_to_an_address_is_lost(
 ) -> None:
     frames = [data.draw(framed(linktype, body)) for body in bodies]
     one, other = ip_address("10.0.0.1"), ip_address("fd00::1")
-    kept, _ = sifted(AddressTest(to=[one, other], from_=[one], with_=[other]), frames, linktype)
+    kept, _ = sifted(AddressCheck(to=[one, other], from_=[one], with_=[other]), frames, linktype)
     for row, frame in enumerate(frames):
         try:
             packet = decode_frame(Frame(1.0, frame, linktype, len(frame)))
@@ -134,7 +138,7 @@ ODD = [
 def test_what_stays_in_and_what_does_not(front: int) -> None:
     """Also when most of it is no IPv4."""
     more = [ethernet(0x0806, bytes(28))] * 40 * front
-    kept, causes = sifted(PortTest(parse_ports("T:561")), more + COMMON + ODD, linklayer.ETHERNET)
+    kept, causes = sifted(PortCheck(parse_ports("T:561")), more + COMMON + ODD, linklayer.ETHERNET)
     first = len(more) + len(COMMON)
     assert kept == set(range(first, first + len(ODD)))
     assert causes == Counter({"ethertype 0x0806": len(more)} if more else {})
