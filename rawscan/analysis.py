@@ -51,12 +51,11 @@ from rawscan.ports import PortSpec, parse_ports
 from rawscan.rules import rule_for, strength
 from rawscan.silence import FOREIGN, OWN, Patience, judge_silence
 from rawscan.verdict import TtlBook, judge
-from rawscan.wire.decode import ICMP_ERRORS, decode_frame
+from rawscan.wire.decode import ICMP_ERRORS, TUNNELS, VXLAN_PORT, decode_frame
 from rawscan.wire.sieve import AddressCheck, PortCheck, Sieve
 
-_TUNNELS = {4: "IPIP", 41: "6in4", 47: "GRE"}
-"""IP protocols that carry packets which are not looked at."""
-_VXLAN_PORT = 4789
+_MOST_DATAGRAMS = 1 << 12
+"""Fragmented datagrams that are remembered, the oldest go first."""
 _FRAGMENTED = frozenset({1, 6, 17, 58})
 """What is always decoded, unless it is a fragment that is not the first."""
 _SERVICE_PORTS = range(1, 1024)
@@ -120,6 +119,8 @@ class _Pass:
         self._matched = 0
         self._stopped = False
         self._receivers: set[IPAddress] = set()
+        # Whose first fragment had to do with the ports: by addresses and identification.
+        self._datagrams: dict[tuple[IPAddress, IPAddress, int | None], bool] = {}
         # Who was sent something that the snaplen made illegible: it may be an answer.
         self._cut_off: set[IPAddress] = set()
         self._foreign = (
@@ -168,7 +169,8 @@ class _Pass:
         self._receivers.add(packet.destination)
         if len(frame.data) < frame.original_bytes and _says_too_little(packet, self._ports):
             self._cut_off.add(packet.destination)
-        self._matched += _count(self._counts, packet, self._ports)
+        matched = _count(self._counts, packet, self._ports)
+        self._matched += matched if packet.piece_of is None else self._join(packet, matched)
         self._correlator.add(packet, frame.time_s, number)
 
     def _overhear(self, chosen: Chosen) -> None:
@@ -193,14 +195,24 @@ class _Pass:
                 hearing.note(source)
 
     def _notice_hidden(self, packet: Packet) -> None:
-        """Count what may carry packets of the ports, and is not looked into."""
+        """Count what may carry packets of the ports, and could not be looked into."""
         match packet.body:
-            case Other(protocol) if protocol in _TUNNELS:
-                self._tally.undecoded[f"tunnel: {_TUNNELS[protocol]}"] += 1
-            case Other(protocol) if protocol in _FRAGMENTED:
-                self._tally.undecoded["fragment"] += 1
-            case Udp(dport=port) if port == _VXLAN_PORT:
+            case Other(protocol) if protocol in TUNNELS:
+                self._tally.undecoded[f"tunnel: {TUNNELS[protocol]}"] += 1
+            case Udp(dport=port) if port == VXLAN_PORT:
                 self._tally.undecoded["tunnel: VXLAN"] += 1
+
+    def _join(self, packet: Packet, matched: bool) -> bool:
+        """Has this fragment to do with the ports? A later one if the first one has."""
+        key = (packet.source, packet.destination, packet.piece_of)
+        if isinstance(packet.body, Other) and packet.body.protocol in _FRAGMENTED:
+            if key not in self._datagrams:
+                self._tally.undecoded["fragment"] += 1
+            return self._datagrams.get(key, False)
+        self._datagrams[key] = matched
+        if len(self._datagrams) > _MOST_DATAGRAMS:
+            del self._datagrams[next(iter(self._datagrams))]
+        return matched
 
     def _own_note(self) -> SectionNote | None:
         """The note of our own recording, if no packet was taken out of it since."""

@@ -148,12 +148,15 @@ class Other:
 
 @dataclass(frozen=True, slots=True)
 class Packet:
-    """One decoded IP packet."""
+    """One decoded IP packet. `piece_of` is the identification of the datagram of which it is a
+    fragment, None if it is whole.
+    """
 
     source: IPAddress
     destination: IPAddress
     ttl: int
     body: Tcp | Udp | Icmp | Other
+    piece_of: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ from collections.abc import Callable
 
 from rawscan.errors import DecodeError
 
-NULL, ETHERNET, PPP, RAW, LOOP, SLL = 0, 1, 9, 101, 108, 113
+NULL, ETHERNET, PPP, PPP_HDLC, RAW, LOOP, SLL = 0, 1, 9, 50, 101, 108, 113
+IEEE802_11, RADIOTAP = 105, 127
 IPV4, IPV6, SLL2 = 228, 229, 276
 # DLT_RAW as some systems wrote it into files before 101 was assigned.
 RAW_BSD, RAW_OPENBSD = 12, 14
@@ -93,11 +94,51 @@ def _cooked2(data: bytes) -> int:
     return _after_ethertype(data[:2] + data[20:], 0) + 18
 
 
+def _radiotap(data: bytes) -> int:
+    """A header of its own length (radiotap.org), then the frame, perhaps padded in its middle."""
+    if len(data) < 8:
+        raise DecodeError("link-layer header cut off")
+    length = int.from_bytes(data[2:4], "little")
+    present = int.from_bytes(data[4:8], "little")
+    fields, word = 8, present
+    while word >> 31 and len(data) >= fields + 4:  # another word says what else is there
+        word = int.from_bytes(data[fields : fields + 4], "little")
+        fields += 4
+    if present & 1:  # a time, of 8 bytes at an address of 8
+        fields = -(-fields // 8) * 8 + 8
+    flags = data[fields] if present & 2 and len(data) > fields else 0
+    return length + _wireless(data[length:], padded=bool(flags & 0x20))
+
+
+def _wireless(data: bytes, padded: bool = False) -> int:
+    """IEEE 802.11, section 9.2: a data frame, in it LLC and SNAP, in it the ethertype."""
+    if len(data) < 24:
+        raise DecodeError("link-layer header cut off")
+    kind, flags = data[0], data[1]
+    if kind & 0x0C != 0x08:
+        raise DecodeError("802.11 without data")
+    if kind & 0x40:  # of the subtype: nothing in it
+        raise DecodeError("802.11 without data")
+    if flags & 0x40:
+        raise DecodeError("802.11 encrypted")
+    header = 24 + (6 if flags & 3 == 3 else 0)
+    if kind & 0x80:  # quality of service, and perhaps HT control
+        header += 6 if flags & 0x80 else 2
+    if padded:
+        header += -header % 4
+    if data[header : header + 6] != b"\xaa\xaa\x03\0\0\0":
+        raise DecodeError("802.11 without SNAP")
+    return _after_ethertype(data, header + 6)
+
+
 _IP_OFFSET: dict[int, Callable[[bytes], int]] = {
     NULL: _bsd_family,
     LOOP: _bsd_family,
     ETHERNET: lambda data: _after_ethertype(data, 12),
     PPP: _ppp,
+    PPP_HDLC: _ppp,
+    IEEE802_11: _wireless,
+    RADIOTAP: _radiotap,
     RAW: lambda data: 0,
     RAW_BSD: lambda data: 0,
     RAW_OPENBSD: lambda data: 0,

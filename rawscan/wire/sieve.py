@@ -19,14 +19,12 @@ from numpy.typing import NDArray
 from rawscan.model import IPAddress
 from rawscan.ports import PortSpec
 from rawscan.wire import linklayer
-from rawscan.wire.decode import ICMP_ERRORS
+from rawscan.wire.decode import ICMP_ERRORS, TUNNELS, VXLAN_PORT
 
 Rows = NDArray[np.intp]
 
 _TCP_BIT, _UDP_BIT, _ICMP_BIT, _ALWAYS = 1, 2, 4, 8
-_VXLAN_PORT = 4789
 # IP protocol -> which of the tests above decides whether a packet stays in; 0: it never does.
-_CARRIERS = (4, 41, 47)  # IP in IP, 6in4, GRE
 _EXTENSIONS = (0, 43, 44, 51, 60, 135, 139, 140)
 
 
@@ -37,13 +35,14 @@ def _tests(icmp: int, *always: int) -> NDArray[np.uint8]:
     return tests
 
 
-_TESTS4 = _tests(1, 58, *_CARRIERS)
-_TESTS6 = _tests(58, 1, *_CARRIERS, *_EXTENSIONS)
+_TESTS4 = _tests(1, 58, *TUNNELS)
+_TESTS6 = _tests(58, 1, *TUNNELS, *_EXTENSIONS)
 _IS_ERROR4 = np.isin(np.arange(256), list(ICMP_ERRORS)) * np.uint8(_ICMP_BIT)
 _IS_ERROR6 = (np.arange(256) < 128) * np.uint8(_ICMP_BIT)
 # "More fragments", and the offset (RFC 791), as a little-endian machine reads them.
 _IS_FRAGMENT: Final = np.uint16(0xFF3F)
 _NO_OPTIONS: Final = np.uint8(0x45)
+_ONE16: Final = np.uint16(1)
 
 _BEFORE = 16
 """So much is copied with a header of what stands before it; it keeps fields at even places."""
@@ -147,7 +146,7 @@ class PortCheck:
             wanted = np.array([_swapped(number) for number in numbers], np.intp)
             from_[wanted] |= bit
             to[wanted] |= bit
-        to[_swapped(_VXLAN_PORT)] |= _UDP_BIT
+        to[_swapped(VXLAN_PORT)] |= _UDP_BIT
         self._from, self._to = from_ | _ALWAYS, to
         self._received = np.zeros(1 << _RECEIVER_BITS, np.bool_)
 
@@ -168,23 +167,34 @@ class PortCheck:
         """Of those that are said to be IPv4's."""
         first, tests = headers.u8(0), _TESTS4[headers.u8(9)]
         self._received[_place(headers.u32(16), _RECEIVER_BITS)] = True
+        total = headers.u16(2).byteswap()
+        # Of 24 bytes there are the ports; a total length of 0 is segmentation offload's.
         stays = self._marks(headers, 20, _IS_ERROR4) & tests != 0
-        stays |= headers.u16(6) & _IS_FRAGMENT != 0
-        header = np.full(len(first), 20)
+        stays |= (headers.u16(6) & _IS_FRAGMENT != 0) | (left < 24) | (total - _ONE16 < 23)
+        header: Any = 20
         longer = np.flatnonzero(first != _NO_OPTIONS)
         if longer.size:
+            header = np.full(len(first), 20)
             header[longer] = (first[longer] & 15).astype(np.int64) * 4
-            ports = view.u32[start[longer] + header[longer]]
-            marks = self._from[ports & 0xFFFF] | self._to[ports >> 16] | _IS_ERROR4[ports & 0xFF]
-            fragments = headers.u16(6)[longer] & _IS_FRAGMENT != 0
-            stays[longer] = (marks & tests[longer] != 0) | fragments
-            stays[longer] |= first[longer] - _NO_OPTIONS > 10  # version 4, and 5 to 15 words
-        total = headers.u16(2).byteswap()
-        stays |= left < header + 4
-        stays |= (total < header + 4) & (total != 0)  # 0: segmentation offload
-        left = np.where(total, np.minimum(left, total), left)
-        self._unquote(view, stays, tests, start + header, left - header, self.ipv4)
+            self._check_longer(view, headers, start, left, stays, longer, header[longer])
+        errors = stays & (tests == _ICMP_BIT)
+        if errors.any():
+            left = np.where(total, np.minimum(left, total), left)
+            self._unquote(view, stays, errors, start + header, left - header, self.ipv4)
         return stays
+
+    def _check_longer(
+        self, view: View, headers: Headers, start: Any, left: Any, stays: Any, rows: Any, size: Any
+    ) -> None:
+        """The same for headers with options, of `size` bytes, and for what are none of IPv4's."""
+        first, total = headers.u8(0)[rows], headers.u16(2)[rows].byteswap()
+        ports = view.u32[start[rows] + size]
+        marks = self._from[ports & 0xFFFF] | self._to[ports >> 16] | _IS_ERROR4[ports & 0xFF]
+        odd = marks & _TESTS4[headers.u8(9)[rows]] != 0
+        odd |= headers.u16(6)[rows] & _IS_FRAGMENT != 0
+        odd |= first - _NO_OPTIONS > 10  # version 4, and 5 to 15 words
+        odd |= (left[rows] < size + 4) | (total < size + 4) & (total != 0)
+        stays[rows] = odd
 
     def ipv6(self, view: View, headers: Headers, start: Any, left: Any) -> NDArray[np.bool_]:
         """The same for IPv6."""
@@ -195,15 +205,17 @@ class PortCheck:
         stays |= headers.u8(0) >> 4 != 6
         stays |= left < 44
         stays |= (payload < 4) & (payload != 0)  # 0: a jumbogram, or offload
-        left = np.where(payload, np.minimum(left - 40, payload), left - 40)
-        self._unquote(view, stays, _TESTS6[headers.u8(6)], start + 40, left, self.ipv6)
+        errors = stays & (_TESTS6[headers.u8(6)] == _ICMP_BIT)
+        if errors.any():
+            left = np.where(payload, np.minimum(left - 40, payload), left - 40)
+            self._unquote(view, stays, errors, start + 40, left, self.ipv6)
         return stays
 
     def _unquote(
-        self, view: View, stays: Any, tests: Any, at: Any, left: Any, check: Any
+        self, view: View, stays: Any, errors: Any, at: Any, left: Any, check: Any
     ) -> None:
         """Let go of those ICMP errors that quote enough of a packet of other ports."""
-        rows = np.flatnonzero(stays & (tests == _ICMP_BIT))
+        rows = np.flatnonzero(errors)
         # Of a quote, eight bytes of TCP tell the number by which it is known whose it was.
         rows = rows[left[rows] >= _QUOTE_BYTES]
         if rows.size:
@@ -263,7 +275,7 @@ def _carries(view: View, at: Any, tests: NDArray[np.uint8]) -> NDArray[np.bool_]
     """Which packets may carry others, with what IP carries at `at`?"""
     carries = tests == _ALWAYS
     datagrams = np.flatnonzero(tests == _UDP_BIT)
-    carries[datagrams] = view.u16[at[datagrams] + 2] == _swapped(_VXLAN_PORT)
+    carries[datagrams] = view.u16[at[datagrams] + 2] == _swapped(VXLAN_PORT)
     return carries
 
 

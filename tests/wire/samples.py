@@ -97,7 +97,9 @@ def samples(draw: st.DrawFn) -> Sample:
     upper, layer, body = draw(bodies(version))
     header, ttl = draw(headers(version, upper))
     data = bytes(header / layer)
-    return Sample(data, Packet(*addresses(version), ttl, body), len(bytes(header)))
+    # Of the extension headers only the fragment's says that this is a piece of something.
+    piece_of = 7 if EXTENSIONS[44][1:] in bytes(header) else None
+    return Sample(data, Packet(*addresses(version), ttl, body, piece_of), len(bytes(header)))
 
 
 @st.composite
@@ -112,7 +114,9 @@ def errors(draw: st.DrawFn) -> Sample:
     header, ttl = draw(headers(version, 1 if version == 4 else 58))
     data = bytes(header / message)
     body = Icmp(version, type_, code, cut(inner.packet, len(quote) - inner.offset))
-    return Sample(data, Packet(*addresses(version), ttl, body), len(bytes(header)))
+    # Of the extension headers only the fragment's says that this is a piece of something.
+    piece_of = 7 if EXTENSIONS[44][1:] in bytes(header) else None
+    return Sample(data, Packet(*addresses(version), ttl, body, piece_of), len(bytes(header)))
 
 
 def addresses(version: int) -> tuple[IPAddress, IPAddress]:
