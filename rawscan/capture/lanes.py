@@ -33,7 +33,8 @@ _MISSES = 4
 """After so many wrong guesses in a piece its rest is walked step by step."""
 _FOLLOWING = 4
 """So many records must follow one that was found without knowing anything before it."""
-_MARGIN = 64
+MARGIN_BYTES = 64
+"""So many bytes of a record are looked at to see whether it is one."""
 
 
 class Words:
@@ -82,7 +83,7 @@ class Chain(Protocol):
         ...
 
     def plausible(self, words: Words, at: Offsets) -> NDArray[np.bool_]:
-        """Does it look like a record? Its first `_MARGIN` bytes may be looked at."""
+        """Does it look like a record? Its first `MARGIN_BYTES` bytes may be looked at."""
         ...
 
     head_bytes: int
@@ -216,7 +217,7 @@ def _heads(words: Words, chain: Chain, start: int, stop: int, lanes: int) -> Off
 
 def _two_plausible(words: Words, chain: Chain, at: Offsets, stop: int) -> NDArray[np.bool_]:
     """Does a record begin there, and another one after it?"""
-    furthest = len(words.u32) - _MARGIN
+    furthest = len(words.u32) - MARGIN_BYTES
     fits = chain.plausible(words, np.minimum(at, furthest))
     following = at + words.u32[np.minimum(at, furthest) + chain.size_at] + chain.size_plus
     fits &= (at < stop) & (following < furthest)
@@ -224,23 +225,32 @@ def _two_plausible(words: Words, chain: Chain, at: Offsets, stop: int) -> NDArra
     return fits
 
 
-def next_head(words: Words, chain: Chain, start: int, end: int) -> int | None:
+def next_head(
+    words: Words, chain: Chain, start: int, end: int, *, final: bool = False
+) -> int | None:
     """Where the next record begins, as far as it can be guessed: some follow each other from there.
 
-    `chain` must not know a time: that of its records may be any.
+    `chain` must not know a time: that of its records may be any. Where the file ends at `end`
+    (`final`), two that end there will do.
     """
     width = _WINDOW_BYTES
-    end = min(end, len(words.u32) - _MARGIN)
-    while start < end:
-        at = np.arange(start, min(start + width, end))
+    last = min(end, len(words.u32) - MARGIN_BYTES)
+    while start < last:
+        at = np.arange(start, min(start + width, last))
         at = at[chain.plausible(words, at)]
-        now, alive = at, np.ones(len(at), np.bool_)
-        for _ in range(_FOLLOWING):
-            now = now + words.u32[now + chain.size_at] + chain.size_plus
-            alive &= now < end
-            now = np.minimum(now, end)
-            alive &= chain.plausible(words, now)
-        if alive.any():
-            return int(at[alive.argmax()])
+        for candidate in at.tolist():
+            if _goes_on(words, chain, candidate, end, final):
+                return int(candidate)
         start, width = start + width, width * 2
     return None
+
+
+def _goes_on(words: Words, chain: Chain, at: int, end: int, final: bool) -> bool:
+    """Do records follow each other from here on?"""
+    for number in range(1 + _FOLLOWING):
+        if at >= min(end, len(words.u32) - MARGIN_BYTES):
+            return final and at == end and number >= 2
+        if not chain.plausible(words, np.array([at])).all():
+            return False
+        at += _size(words, chain, at)
+    return at <= end

@@ -6,7 +6,6 @@ Layout: draft-ietf-opsawg-pcap, sections 4 (file header) and 5 (packet record).
 from __future__ import annotations
 
 import struct
-from copy import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -15,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rawscan.capture.batch import Batch
-from rawscan.capture.lanes import Fields, Offsets, Walk, Words, next_head, walk
+from rawscan.capture.lanes import Chain, Fields, Offsets, Walk, Words, walk
 from rawscan.capture.note import SectionNote
+from rawscan.capture.parser import RecordParser
 from rawscan.capture.source import CHUNK_BYTES, MAX_BYTES, NO_TIME_S, Source
 from rawscan.errors import CaptureError
 from rawscan.model import Frame
@@ -42,11 +42,11 @@ _NEAR_S = 7 * 86_400
 """Packets so far apart stand seldom one after the other; where they do, no guess is made."""
 
 
-class PcapParser:
+class PcapParser(RecordParser):
     """One pcap file. The constructor reads the file header and raises if there is none."""
 
     def __init__(self, source: Source) -> None:
-        self._source = source
+        super().__init__(source)
         self.notes: list[SectionNote | None] = []
         if not source.need(FILE_HEADER_BYTES):
             raise source.cut("the pcap file header")
@@ -60,23 +60,35 @@ class PcapParser:
                 offset=4,
             )
         self._order = order
-        self._view: Words | None = None
         self._header = struct.Struct(f"{order}IIII").unpack_from
         self.linktypes: list[int] = [network & LINKTYPE_MASK]
         source.position += FILE_HEADER_BYTES
 
     def frames(self) -> Iterator[Frame]:
-        """Every whole record. Raises `CaptureError` where the file is cut short or damaged."""
+        """Every whole record. Raises `CaptureError` where the file ends too early, or in damage."""
         source, ticks, linktype = self._source, self._ticks, self.linktypes[0]
         while source.more():
-            seconds, fraction, captured, original = self._next_header()
+            fields = self._next_header()
+            if fields is None:
+                continue
+            seconds, fraction, captured, original = fields
             start = source.position + RECORD_HEADER_BYTES
             source.position = start + captured
             data = bytes(source.data[start : source.position])
             yield Frame(seconds + fraction / ticks, data, linktype, max(original, captured))
 
-    def _next_header(self) -> tuple[int, ...]:
-        """The header of the whole record at the source's position."""
+    def _next_header(self) -> tuple[int, ...] | None:
+        """The header of the whole record at the source's position.
+
+        Gives None, and goes on to the next, if there is none but damage.
+        """
+        try:
+            return self._header_here()
+        except CaptureError as error:
+            self._go_on_after(error)
+            return None
+
+    def _header_here(self) -> tuple[int, ...]:
         source = self._source
         if not source.need(RECORD_HEADER_BYTES):
             raise source.cut("the header of a packet")
@@ -96,49 +108,26 @@ class PcapParser:
         source = self._source
         while (stop is None or source.offset < stop) and source.more():
             source.need(CHUNK_BYTES)
-            seconds, *_ = self._next_header()  # raises if it is none, and makes room for it
-            words, end = self._words(), source.end
+            fields = self._next_header()
+            if fields is None:
+                continue
+            words, end = self._words(self._order), source.end
             last = end if stop is None else min(source.position + stop - source.offset, end)
-            walked = walk(words, _Records(self._ticks, seconds), source.position, last, end)
+            chain = _Records(self._ticks, fields[0])
+            walked = walk(words, chain, source.position, last, end)
             source.position = walked.end
             yield self._batch(words, walked)
-
-    @property
-    def offset(self) -> int:
-        """Where the next record begins."""
-        return self._source.offset
-
-    def prepare(self) -> None:
-        """Go to the first record: that is where it is."""
 
     @property
     def state(self) -> object:
         """All that later records are read by: the file header, which does not change."""
         return None
 
-    def skip_to(self, offset: int) -> None:
-        """Go on there."""
-        self._source.skip_to(offset)
+    def prepare(self) -> None:
+        """Go to the first record: that is where it is."""
 
-    def at(self, source: Source) -> PcapParser:
-        """A parser of the same file that goes on with another source."""
-        other = copy(self)
-        other._source = source
-        return other
-
-    def synchronise(self) -> bool:
-        """Go to the next record, as far as can be guessed."""
-        source = self._source
-        source.need(CHUNK_BYTES)
-        chain = _Records(self._ticks, None)
-        found = next_head(self._words(), chain, source.position, source.end)
-        source.position = source.position if found is None else found
-        return found is not None
-
-    def _words(self) -> Words:
-        if self._view is None or self._view.data is not self._source.data:
-            self._view = Words(self._source.data, self._order)
-        return self._view
+    def _chain_of_any_time(self) -> tuple[Words, Chain]:
+        return self._words(self._order), _Records(self._ticks, None)
 
     def _batch(self, words: Words, walked: Walk) -> Batch:
         seconds, fractions, captured, original = walked.heads.T.astype(np.int64)

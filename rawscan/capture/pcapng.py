@@ -6,9 +6,8 @@ Section numbers in this file are those of draft-ietf-opsawg-pcapng.
 from __future__ import annotations
 
 import struct
-from copy import copy
 from collections.abc import Callable, Iterator
-from typing import Final
+from typing import Final, Self
 
 from rawscan.capture.batch import Batch
 from rawscan.capture.blocks import (
@@ -27,9 +26,11 @@ from rawscan.capture.blocks import (
     Blocks,
     Interface,
 )
-from rawscan.capture.lanes import Words, next_head, walk
+from rawscan.capture.lanes import Chain, Words, walk
 from rawscan.capture.note import SectionNote
+from rawscan.capture.parser import RecordParser
 from rawscan.capture.source import CHUNK_BYTES, MAX_BYTES, NO_TIME_S, Source
+from rawscan.errors import CaptureError
 from rawscan.model import Frame
 
 _BYTE_ORDERS: Final = {b"\x1a\x2b\x3c\x4d": ">", b"\x4d\x3c\x2b\x1a": "<"}
@@ -52,32 +53,40 @@ class _Codec:
         self.obsolete = struct.Struct(f"{order}HxxIIII").unpack_from
 
 
-class PcapngParser:
+class PcapngParser(RecordParser):
     """One pcapng file. The constructor reads the first section header and raises if it is bad.
 
     `linktypes` and `notes` grow while `frames` goes through the file.
     """
 
     def __init__(self, source: Source) -> None:
-        self._source = source
+        super().__init__(source)
         self.linktypes: list[int] = []
         self.notes: list[SectionNote | None] = []
         self._interfaces: list[Interface] = []
         self._codec = _Codec("<")
-        self._words: Words | None = None
         _, body, end = self._next_block()
         self._section(body, end)
         source.position = end + 4
 
     def frames(self) -> Iterator[Frame]:
-        """Every whole packet. Raises `CaptureError` where the file is cut short or damaged."""
+        """Every whole packet. Raises `CaptureError` where the file ends too early, or in damage."""
         source = self._source
         while source.more():
-            kind, body, end = self._next_block()
-            frame = self._frame(kind, body, end)
-            source.position = end + 4
+            try:
+                frame = self._read_block()
+            except CaptureError as error:
+                self._go_on_after(error)
+                continue
             if frame is not None:
                 yield frame
+
+    def _read_block(self) -> Frame | None:
+        """Read a block and go on to the next; gives the packet, if it is one."""
+        kind, body, end = self._next_block()
+        frame = self._frame(kind, body, end)
+        self._source.position = end + 4
+        return frame
 
     def _frame(self, kind: int, body: int, end: int) -> Frame | None:
         """Read a block; gives the packet, if it is one."""
@@ -102,23 +111,23 @@ class PcapngParser:
         source = self._source
         while (stop is None or source.offset < stop) and source.more():
             source.need(CHUNK_BYTES)
-            kind, body, end = self._next_block()
-            blocks = self._blocks
+            try:
+                self._next_block()  # makes room for it
+            except CaptureError as error:
+                self._go_on_after(error)
+                continue
+            blocks = Blocks(self._words(self._codec.order), self._interfaces)
             last = source.end if stop is None else source.position + stop - source.offset
             walked = walk(blocks.words, blocks, source.position, min(last, source.end), source.end)
             if walked.end > source.position:
                 source.position = walked.end
                 yield from blocks.batch(walked)
                 continue
-            frame = self._frame(kind, body, end)
-            source.position = end + 4
-            if frame is not None:
-                raise AssertionError("a packet that is one for only one of two readers")
-
-    @property
-    def offset(self) -> int:
-        """Where the next block begins."""
-        return self._source.offset
+            try:
+                if self._read_block() is not None:
+                    raise AssertionError("a packet that is one for only one of two readers")
+            except CaptureError as error:
+                self._go_on_after(error)
 
     def prepare(self) -> None:
         """Go to the first packet: past the interfaces that are described before it."""
@@ -136,33 +145,17 @@ class PcapngParser:
         interfaces, notes, linktypes = map(tuple, (self._interfaces, self.notes, self.linktypes))
         return self._codec.order, interfaces, notes, linktypes
 
-    def skip_to(self, offset: int) -> None:
-        """Go on there."""
-        self._source.skip_to(offset)
-
-    def at(self, source: Source) -> PcapngParser:
+    def at(self, source: Source) -> Self:
         """A parser of the same section that goes on with another source."""
-        other = copy(self)
-        other._source = source
+        other = super().at(source)
         other._interfaces, other.notes, other.linktypes = (
             list(self._interfaces), list(self.notes), list(self.linktypes),
         )  # fmt: skip
         return other
 
-    def synchronise(self) -> bool:
-        """Go to the next packet's block, as far as can be guessed."""
-        source = self._source
-        source.need(CHUNK_BYTES)
-        found = next_head(self._blocks.words, self._blocks, source.position, source.end)
-        source.position = source.position if found is None else found
-        return found is not None
-
-    @property
-    def _blocks(self) -> Blocks:
-        data, order = self._source.data, self._codec.order
-        if self._words is None or self._words.data is not data or self._words.order != order:
-            self._words = Words(data, order)
-        return Blocks(self._words, self._interfaces)
+    def _chain_of_any_time(self) -> tuple[Words, Chain]:
+        words = self._words(self._codec.order)
+        return words, Blocks(words, self._interfaces)
 
     def _next_block(self) -> tuple[int, int, int]:
         """Type of the block at the source's position, and where in `data` its body is.

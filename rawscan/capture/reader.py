@@ -6,7 +6,6 @@ read is said in `CaptureReader.error`. Only a file that is no capture at all rai
 
 from __future__ import annotations
 
-import gzip
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from shlex import quote
@@ -18,25 +17,23 @@ from rawscan.capture.batch import Chosen, Sift, choose
 from rawscan.capture.note import SectionNote
 from rawscan.capture.segments import Parser, can_share, read_shared
 from rawscan.capture.source import CutShortError, Source
+from rawscan.capture.unpack import Unpacked, name_of, packing_of
 from rawscan.capture.waiting import StoppedError, WaitingStream, open_patiently, waits
 from rawscan.errors import CaptureError
 from rawscan.model import Frame
 
 T = TypeVar("T")
 
-GZIP_MAGIC: Final = b"\x1f\x8b"
 _SNIFF_BYTES = 8
+_MOST_TOLD = 4
+"""So many damages of a file are told of."""
 
 _EXPECTED = (
     "expected pcap (d4 c3 b2 a1, a1 b2 c3 d4, 4d 3c b2 a1 or a1 b2 3c 4d) or pcapng "
-    "(0a 0d 0d 0a), plain or gzip"
+    "(0a 0d 0d 0a), plain or packed (gzip, zstd, xz, lz4, bzip2)"
 )
 _CONVERT = "convert it first: editcap -F pcapng {name} OUT.pcapng"
 _FOREIGN: Final[dict[bytes, tuple[str, str]]] = {
-    b"\x28\xb5\x2f\xfd": ("is compressed with zstd", "unpack it first: zstd -dk {name}"),
-    b"\xfd7zXZ\x00": ("is compressed with xz", "unpack it first: xz -dk {name}"),
-    b"\x04\x22\x4d\x18": ("is compressed with lz4", "unpack it first: lz4 -dk {name}"),
-    b"BZh": ("is compressed with bzip2", "unpack it first: bzip2 -dk {name}"),
     b"\xa1\xb2\xcd\x34": ("is in Kuznetzov's modified pcap format", _CONVERT),
     b"\x34\xcd\xb2\xa1": ("is in Kuznetzov's modified pcap format", _CONVERT),
     b"snoop\x00": ("is in the snoop format", _CONVERT),
@@ -60,7 +57,7 @@ class CaptureReader:
     `linktypes` are those of the described interfaces, each once, in their order; `notes` has an
     entry for each pcapng section (None where rawscan left no note) and none for pcap; `packets`
     counts the frames given out, `bytes` their lengths on the wire. `error` says where (`offset`
-    in bytes, of the unpacked file if it is gzip) and why reading stopped before the file's end;
+    in bytes, of the unpacked file if it is packed) and why reading stopped before the file's end;
     `truncated` that this was because the file is cut short; `stopped`, which is no error, that
     `stop()` ended the wait for more.
     """
@@ -136,13 +133,16 @@ class CaptureReader:
 
     def _safely(self, items: Iterator[T]) -> Iterator[T]:
         """The items up to the end, or to what is wrong there, which is noted."""
+        last: list[CaptureError] = []
         try:
             yield from items
         except StoppedError:
             self.stopped = True
         except CaptureError as error:
-            self.error = error
+            last.append(error)
             self.truncated = isinstance(error, CutShortError)
+        finally:
+            self.error = _summary(self.name, [*self._parser.damages, *last])
 
     def close(self) -> None:
         """Close the file, if `open_capture` opened it. Nothing is given out after this."""
@@ -170,7 +170,7 @@ def open_capture(
     name: str | None = None,
     stop: Callable[[], bool] | None = None,
 ) -> CaptureReader:
-    """Open a pcap or pcapng file, plain or gzip; told apart by content, not by name.
+    """Open a pcap or pcapng file, plain or packed; told apart by content, not by name.
 
     A stream (standard input) is read from where it is, need not be seekable, and is left open.
     `name` is what messages call it. While a pipe is quiet, `stop` is asked whether to go on; what
@@ -203,11 +203,9 @@ def _open_stream(
     if not source.more():
         raise CaptureError(f"{name}: is empty (0 bytes); {_EXPECTED}", offset=0)
     source.need(_SNIFF_BYTES)
-    if source.peek(2) == GZIP_MAGIC:
-        source = Source(gzip.GzipFile(fileobj=source), name, "byte (unpacked)")
-        if not source.more():
-            raise CaptureError(f"{name}: is a gzip file of nothing; {_EXPECTED}", offset=0)
-        source.need(_SNIFF_BYTES)
+    packing = packing_of(source.peek(_SNIFF_BYTES))
+    if packing is not None:
+        source = _unpacked(source, packing)
     magic = source.peek(4)
     if magic in pcap.MAGICS:
         reader = CaptureReader(name, "pcap", pcap.PcapParser(source), owned)
@@ -217,6 +215,34 @@ def _open_stream(
         raise _no_capture(source)
     reader.packed = source.unit != "byte"
     return reader
+
+
+def _unpacked(source: Source, packing: bytes) -> Source:
+    """The source of what is packed in `source`."""
+    name, packer = source.name, name_of(packing)
+    try:
+        unpacked = Unpacked(source.read, packing)
+    except ImportError as error:
+        raise CaptureError(
+            f"{name}: is packed with {packer}, and the Python package for that is not there "
+            f"({error}); unpack it first: {packer} -dk {quote(name)}",
+            offset=0,
+        ) from error
+    source = Source(unpacked, name, "byte (unpacked)")
+    if not source.more():
+        raise CaptureError(f"{name}: is a {packer} file of nothing; {_EXPECTED}", offset=0)
+    source.need(_SNIFF_BYTES)
+    return source
+
+
+def _summary(name: str, errors: list[CaptureError]) -> CaptureError | None:
+    """All that was wrong with a file, in one error: that of its first."""
+    if len(errors) < 2:
+        return errors[0] if errors else None
+    shown = [str(error).removeprefix(f"{name}: ") for error in errors]
+    if len(shown) > _MOST_TOLD:
+        shown[_MOST_TOLD - 1 : -1] = [f"{len(shown) - _MOST_TOLD} more of that kind"]
+    return CaptureError(f"{name}: {'; '.join(shown)}", errors[0].offset)
 
 
 def _no_capture(source: Source) -> CaptureError:

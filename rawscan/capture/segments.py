@@ -29,6 +29,8 @@ enough to be kept in memory should every frame be chosen."""
 class Parser(Protocol):
     """Reads a part of a file."""
 
+    damages: list[CaptureError]
+
     @property
     def offset(self) -> int:
         """Where the next record begins."""
@@ -169,6 +171,6 @@ def _segment(parser: Parser, number: int, stop: int | None, sift: Sift) -> _Segm
             tally.add(chosen.tally)
     except CaptureError:
         return _Segment(-1, -1)
-    if parser.state != before:
-        return _Segment(-1, -1)
+    if parser.state != before or parser.damages:
+        return _Segment(-1, -1)  # its errors are to be told in the order of the file
     return _Segment(start, parser.offset, Chosen(tally, Frames.joined(parts)))

@@ -5,11 +5,10 @@ Reads one stream, never seeks (it may be a pipe), and keeps one buffer of it in 
 
 from __future__ import annotations
 
-import io
-import zlib
 from collections.abc import Callable
 from typing import BinaryIO
 
+from rawscan.capture.unpack import Unpacked
 from rawscan.capture.waiting import StoppedError, WaitingStream
 from rawscan.errors import CaptureError
 
@@ -42,7 +41,7 @@ class Source:
 
     def __init__(
         self,
-        stream: BinaryIO | io.BufferedIOBase | WaitingStream,
+        stream: BinaryIO | Unpacked | WaitingStream,
         name: str,
         unit: str = "byte",
         base: int = 0,
@@ -58,6 +57,7 @@ class Source:
         self.position = self.end = LEAD_BYTES
         self._base = base - LEAD_BYTES
         self._failure: CaptureError | None = None
+        self._ended = False
 
     @property
     def offset(self) -> int:
@@ -76,6 +76,11 @@ class Source:
     def peek(self, count: int) -> bytes:
         """The next `count` bytes, or as many as there are in the buffer."""
         return bytes(self.data[self.position : min(self.position + count, self.end)])
+
+    @property
+    def exhausted(self) -> bool:
+        """Has the end of the stream been seen? Only after `need` asked for more than there is."""
+        return self._ended or self._failure is not None
 
     def more(self) -> bool:
         """Is there another byte? Raises if the stream broke off here instead of ending."""
@@ -115,10 +120,6 @@ class Source:
         self.position = end
         return piece
 
-    def seek(self, offset: int) -> int:
-        """Refuse: a pipe cannot. (`gzip` asks for the method and does not call it.)"""
-        raise io.UnsupportedOperation(f"seek to {offset}")
-
     def _make_room(self, count: int) -> None:
         """Move what is left to the front of the buffer, of a larger one if it must be."""
         rest = self.data[self.position : self.end]
@@ -144,12 +145,13 @@ class Source:
                     self.data += bytes(got - room)
                 self.data[self.end : self.end + got] = piece
             self.end += got
+            self._ended = got == 0
             return got > 0
         except StoppedError as error:
             self._failure = error
-        except EOFError:
-            self._failure = self._broken(CutShortError, "cut short: the gzip stream has no end")
-        except (OSError, zlib.error) as error:
+        except EOFError as error:
+            self._failure = self._broken(CutShortError, f"cut short: {error}")
+        except OSError as error:
             self._failure = self._broken(CaptureError, f"cannot be read any further: {error}")
         return False
 
