@@ -230,7 +230,11 @@ def _story(rng: np.random.Generator) -> Iterator[bytes]:
         scanner = int(rng.integers(_SCANNERS))
         source, target = 0xC6336400 + scanner, 0xCB007100 + int(rng.integers(1 << 16))
         sport, seq = int(rng.integers(40000, 60000)), int(rng.integers(1 << 32))
-        up = 1 if scanner < _MUTE_SCANNERS else int(rng.choice(6, p=(0.6, 0.2, 0.05, 0.05, 0.05, 0.05)))
+        up = (
+            1
+            if scanner < _MUTE_SCANNERS
+            else int(rng.choice(6, p=(0.6, 0.2, 0.05, 0.05, 0.05, 0.05)))
+        )
         syn = _packet(source, target, 6, _tcp_body(sport, 561, seq, 0, 2, 1024))
         ask = _packet(source, target, 17, struct.pack(">HHHH", sport, 561, 8, 0))
         acked = (seq + 1) & 0xFFFF_FFFF

@@ -183,7 +183,7 @@ class _Pass:
                 pass
 
     def _listen_again(self, exchanges: Sequence[Exchange]) -> None:
-        """Look at the other packets of those whose silence would mean something, were they heard."""
+        """Look for answers to those whose silence would mean something, were they heard."""
         hearing = self._correlator.hearing
         silent = (e for e in exchanges if not any(_has_verdict(e, one) for one in e.evidence))
         mute = {e.source for e in silent if not hearing.hears(e.source)}
@@ -254,7 +254,9 @@ class _Pass:
         last_s = self._tally.last_s or 0.0
         legible = source not in self._cut_off
         if note is None:
-            return _Watch(last_s, None, self._foreign, self._correlator.hearing.hears(source), legible)
+            return _Watch(
+                last_s, None, self._foreign, self._correlator.hearing.hears(source), legible
+            )
         # What the note promises is worth nothing if the file's end is missing.
         until_s = note.until_s if self._whole and note.until_s is not None else last_s
         return _Watch(until_s, note.dropped_s, OWN, both_ways=True, legible=legible)

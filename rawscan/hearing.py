@@ -82,7 +82,9 @@ def listen_again(mute: Iterable[IPAddress], look: Look) -> set[IPAddress]:
     if not receivers:
         return set()
     hearing, missing = Hearing(), set(receivers)
-    for packet in hearing.add_frames(look(Sieve(AddressCheck(to=receivers, from_=receivers, with_=senders)))):
+    for packet in hearing.add_frames(
+        look(Sieve(AddressCheck(to=receivers, from_=receivers, with_=senders)))
+    ):
         if packet.destination in missing and hearing.hears(packet.destination):
             missing.remove(packet.destination)
             if not missing:

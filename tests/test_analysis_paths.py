@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import random
 from collections import Counter
 from collections.abc import Iterator
-from ipaddress import ip_address
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from rawscan.analysis import analyse
-from rawscan.capture import lanes, reader
+from rawscan.capture import reader
 from rawscan.capture.batch import Chosen, Frames, Sift, Tally
 from rawscan.capture.reader import CaptureReader
 from rawscan.model import Analysis
 from rawscan.ports import parse_ports
-from tests.capture import forge
+from rawscan.wire.sieve import PortCheck, Sieve
 from tests.test_analysis import ROWS, SHARED
 
 OWN = Path(__file__).parents[1] / "captures"
@@ -30,9 +26,15 @@ def one_by_one(self: CaptureReader, sift: Sift, jobs: int = 1) -> Iterator[Chose
     for frame in self:
         tally = Tally(1, frame.original_bytes)
         tally.note_time(frame.time_s)
-        columns = ([n] for n in (self.packets, frame.time_s, frame.linktype, frame.original_bytes))
-        size = np.array([len(frame.data)])
-        yield Chosen(tally, Frames(*map(np.array, columns), size, frame.data))
+        one = Frames(
+            numbers=np.array([self.packets]),
+            time_s=np.array([frame.time_s]),
+            linktype=np.array([frame.linktype]),
+            original=np.array([frame.original_bytes]),
+            ends=np.array([len(frame.data)]),
+            data=frame.data,
+        )
+        yield Chosen(tally, one)
 
 
 def both(path: Path, ports: str, monkeypatch: pytest.MonkeyPatch) -> tuple[Analysis, Analysis]:
@@ -59,8 +61,6 @@ def test_a_capture_that_has_one_of_everything_left_something_out() -> None:
     seen = Counter[str]()
     for path in FILES:
         with reader.open_capture(path) as capture:
-            from rawscan.wire.sieve import PortCheck, Sieve
-
             for chosen in capture.chosen(Sieve(PortCheck(parse_ports("561")))):
                 seen["all"] += chosen.tally.packets
                 seen["kept"] += len(chosen.frames)

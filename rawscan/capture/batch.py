@@ -59,11 +59,17 @@ class Sift(Protocol):
 
     def __call__(
         self, data: bytearray, at: Any, captured: Any, linktype: int
-    ) -> tuple[Rows, Counter[str]]: ...
+    ) -> tuple[Rows, Counter[str]]:
+        """Choose of the frames of one link type."""
+        ...
 
-    def notes(self) -> bytes: ...
+    def notes(self) -> bytes:
+        """What was learnt so far."""
+        ...
 
-    def add_notes(self, notes: bytes) -> None: ...
+    def add_notes(self, notes: bytes) -> None:
+        """Take that in."""
+        ...
 
 
 @dataclass(slots=True)
@@ -137,15 +143,14 @@ class Frames:
         """All in one, in order."""
         if len(parts) == 1:
             return parts[0]
-        sizes = [len(part.data) for part in parts]
-        before = np.cumsum([0, *sizes])
+        before = np.cumsum([0, *(len(part.data) for part in parts)])
         return Frames(
-            *(
-                np.concatenate([getattr(part, name) for part in parts])
-                for name in ("numbers", "time_s", "linktype", "original")
-            ),
-            np.concatenate([part.ends + at for part, at in zip(parts, before, strict=False)]),
-            b"".join(part.data for part in parts),
+            numbers=np.concatenate([part.numbers for part in parts]),
+            time_s=np.concatenate([part.time_s for part in parts]),
+            linktype=np.concatenate([part.linktype for part in parts]),
+            original=np.concatenate([part.original for part in parts]),
+            ends=np.concatenate([p.ends + at for p, at in zip(parts, before, strict=False)]),
+            data=b"".join(part.data for part in parts),
         )
 
 

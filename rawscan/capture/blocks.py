@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,6 +79,10 @@ class Blocks:
         """The type of nearly every block."""
         return 0, struct.pack(f"{order}I", ENHANCED_PACKET_BLOCK)
 
+    def near(self, words: Words, at: int) -> Blocks:
+        """Those that would follow the block at `at`: any."""
+        return self
+
     def plausible(self, words: Words, at: Offsets) -> NDArray[np.bool_]:
         """An Enhanced Packet Block whose lengths fit each other."""
         u32 = words.u32
@@ -86,7 +90,7 @@ class Blocks:
         fits = (u32[at] == ENHANCED_PACKET_BLOCK) & (size % 4 == 0)
         fits &= (size >= 32) & (size <= _LIKELY_BYTES)
         fits &= u32[at + 20].astype(np.int64) <= size.astype(np.int64) - 32
-        return fits
+        return cast(NDArray[np.bool_], fits)
 
     def valid(self, words: Words, at: Offsets, heads: Fields) -> NDArray[np.bool_]:
         """As `PcapngParser` has it: both lengths, and room for the packet in it."""
@@ -98,7 +102,7 @@ class Blocks:
         fits &= ~timed | (heads[:, 5] <= sizes - 32) & (numbers < len(self._interfaces))
         for row in np.flatnonzero(~timed).tolist():
             fits[row] = fits[row] and self._valid(int(kinds[row]), at[row], heads[row])
-        return fits
+        return cast(NDArray[np.bool_], fits)
 
     def _valid(self, kind: int, at: int, head: Fields) -> bool:
         """The same for one block that is no Enhanced Packet Block."""

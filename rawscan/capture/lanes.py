@@ -47,16 +47,16 @@ class Words:
         self.u32 = self.view("u4")
         self._stairs: tuple[tuple[int, int, int], list[NDArray[np.unsignedinteger]]] | None = None
 
-    def view(self, kind: str, skip: int = 0, order: str | None = None) -> NDArray[np.unsignedinteger]:
+    def view(
+        self, kind: str, skip: int = 0, order: str | None = None
+    ) -> NDArray[np.unsignedinteger]:
         """Values of `kind` (`u2`, `u4`, `u8`): at index i the one at byte i + `skip`."""
         dtype = np.dtype(f"{order or self.order}{kind}")
         count = len(self.bytes) - skip - dtype.itemsize + 1
         return np.ndarray((max(count, 0),), dtype, self.bytes, skip, strides=(1,))
 
-
     def rows(self, at: Offsets, size: int) -> Fields:
-        """The `size` bytes from each of `at` on, as words. One copy a row is as cheap as one a word.
-        """
+        """The `size` bytes from each of `at` on, as words. A copy a row costs as one a word."""
         raw = np.ndarray((len(self.bytes) - size + 1,), f"V{size}", self.bytes, strides=(1,))[at]
         return raw.view(f"{self.order}u4").reshape(-1, size // 4)
 
@@ -80,6 +80,10 @@ class Chain(Protocol):
 
     def mark(self, order: str) -> tuple[int, bytes]:
         """Bytes that (nearly) every record has, and where in it they stand."""
+        ...
+
+    def near(self, words: Words, at: int) -> Chain:
+        """What is known of the records behind the one at `at`, if that is one."""
         ...
 
     def plausible(self, words: Words, at: Offsets) -> NDArray[np.bool_]:
@@ -230,7 +234,7 @@ def next_head(
 ) -> int | None:
     """Where the next record begins, as far as it can be guessed: some follow each other from there.
 
-    `chain` must not know a time: that of its records may be any. Where the file ends at `end`
+    Where the file ends at `end`
     (`final`), two that end there will do.
     """
     width = _WINDOW_BYTES
@@ -247,6 +251,7 @@ def next_head(
 
 def _goes_on(words: Words, chain: Chain, at: int, end: int, final: bool) -> bool:
     """Do records follow each other from here on?"""
+    chain = chain.near(words, at)
     for number in range(1 + _FOLLOWING):
         if at >= min(end, len(words.u32) - MARGIN_BYTES):
             return final and at == end and number >= 2

@@ -45,10 +45,10 @@ class RecordParser:
         return other
 
     def synchronise(self) -> bool:
-        """Go to the next record, as far as can be guessed; False, and it stays, if there is none."""
+        """Go to the next record, as far as can be guessed; False if there seems to be none."""
         source, before = self._source, self.offset
         while source.need(CHUNK_BYTES) or source.more():
-            words, chain = self._chain_of_any_time()
+            words, chain = self._chain()
             found = next_head(words, chain, source.position, source.end, final=source.exhausted)
             if found is not None:
                 source.position = found
@@ -79,5 +79,6 @@ class RecordParser:
             self._view = Words(data, order)
         return self._view
 
-    def _chain_of_any_time(self) -> tuple[Words, Chain]:
+    def _chain(self) -> tuple[Words, Chain]:
+        """The buffer, and what can be said of records yet to be found in it."""
         raise NotImplementedError

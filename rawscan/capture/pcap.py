@@ -126,7 +126,7 @@ class PcapParser(RecordParser):
     def prepare(self) -> None:
         """Go to the first record: that is where it is."""
 
-    def _chain_of_any_time(self) -> tuple[Words, Chain]:
+    def _chain(self) -> tuple[Words, Chain]:
         return self._words(self._order), _Records(self._ticks, None)
 
     def _batch(self, words: Words, walked: Walk) -> Batch:
@@ -156,6 +156,10 @@ class _Records:
         """The upper half of the seconds: it stays the same for 18 hours."""
         upper = struct.pack(f"{order}H", (self.seconds or 0) >> 16)
         return (2 if order == "<" else 0), upper
+
+    def near(self, words: Words, at: int) -> _Records:
+        """Those that would follow the record at `at`."""
+        return _Records(self.ticks, int(words.u32[at]))
 
     def plausible(self, words: Words, at: Offsets) -> NDArray[np.bool_]:
         """A fraction that is one, lengths that fit, and a time near that of the first."""

@@ -11,6 +11,7 @@ from typing import Final, Self
 
 from rawscan.capture.batch import Batch
 from rawscan.capture.blocks import (
+    DATA_AT,
     ENHANCED_PACKET_BLOCK,
     IF_TSOFFSET,
     IF_TSRESOL,
@@ -22,7 +23,6 @@ from rawscan.capture.blocks import (
     SECTION_MAGIC,
     SIMPLE_PACKET_BLOCK,
     SMALLEST_BLOCK_BYTES,
-    DATA_AT,
     Blocks,
     Interface,
 )
@@ -142,8 +142,8 @@ class PcapngParser(RecordParser):
     @property
     def state(self) -> object:
         """All that later blocks are read by, and what was found besides packets."""
-        interfaces, notes, linktypes = map(tuple, (self._interfaces, self.notes, self.linktypes))
-        return self._codec.order, interfaces, notes, linktypes
+        found = tuple(self._interfaces), tuple(self.notes), tuple(self.linktypes)
+        return self._codec.order, *found
 
     def at(self, source: Source) -> Self:
         """A parser of the same section that goes on with another source."""
@@ -153,7 +153,7 @@ class PcapngParser(RecordParser):
         )  # fmt: skip
         return other
 
-    def _chain_of_any_time(self) -> tuple[Words, Chain]:
+    def _chain(self) -> tuple[Words, Chain]:
         words = self._words(self._codec.order)
         return words, Blocks(words, self._interfaces)
 

@@ -14,6 +14,7 @@ from typing import BinaryIO, Final, Literal, Protocol, Self, TypeVar
 
 from rawscan.capture import pcap, pcapng
 from rawscan.capture.batch import Chosen, Sift, choose
+from rawscan.capture.blocks import SECTION_MAGIC
 from rawscan.capture.note import SectionNote
 from rawscan.capture.segments import Parser, can_share, read_shared
 from rawscan.capture.source import CutShortError, Source
@@ -209,7 +210,7 @@ def _open_stream(
     magic = source.peek(4)
     if magic in pcap.MAGICS:
         reader = CaptureReader(name, "pcap", pcap.PcapParser(source), owned)
-    elif magic == pcapng.SECTION_MAGIC:
+    elif magic == SECTION_MAGIC:
         reader = CaptureReader(name, "pcapng", pcapng.PcapngParser(source), owned)
     else:
         raise _no_capture(source)

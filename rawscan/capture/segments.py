@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -78,9 +79,7 @@ def can_share(size: int, jobs: int) -> bool:
     return jobs > 1 and size >= 2 * SEGMENT_BYTES and threading.active_count() == 1
 
 
-def read_shared(
-    parser: Parser, reopen: Open, size: int, sift: Sift, jobs: int
-) -> Iterator[Chosen]:
+def read_shared(parser: Parser, reopen: Open, size: int, sift: Sift, jobs: int) -> Iterator[Chosen]:
     """What `sift` chooses of all records from the parser's place on.
 
     Raises as `parser` does.
@@ -107,9 +106,7 @@ def read_shared(
 
 
 @contextmanager
-def _workers(
-    reopen: Open, cuts: list[int], sift: Sift, jobs: int
-) -> Iterator[Iterator[_Segment]]:
+def _workers(reopen: Open, cuts: list[int], sift: Sift, jobs: int) -> Iterator[Iterator[_Segment]]:
     """Start processes; gives their results in the order of the file. Ends them in any case."""
     jobs = min(jobs, len(cuts))
     children: list[int] = []
@@ -120,14 +117,16 @@ def _workers(
                 outlet, inlet = os.pipe()
                 child = os.fork()
                 if child == 0:
+                    for other in (outlet, *(stream.fileno() for stream in streams)):
+                        os.close(other)  # else no brother sees that nobody reads him any more
                     _work_and_exit(reopen, cuts, job, jobs, sift, inlet)
                 children.append(child)
                 os.close(inlet)
                 streams.append(pipes.enter_context(os.fdopen(outlet, "rb", 1 << 16)))
             yield (_received(streams[number % jobs]) for number in range(len(cuts)))
         finally:
-            pipes.close()  # whoever still writes finds that nobody reads
             for child in children:
+                os.kill(child, signal.SIGKILL)  # it holds nothing that wants to be put away
                 os.waitpid(child, 0)
 
 

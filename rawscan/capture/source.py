@@ -6,7 +6,7 @@ Reads one stream, never seeks (it may be a pipe), and keeps one buffer of it in 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from rawscan.capture.unpack import Unpacked
 from rawscan.capture.waiting import StoppedError, WaitingStream
@@ -107,7 +107,7 @@ class Source:
 
     def skip_to(self, offset: int) -> None:
         """Go on at another place of the file, which must be one that can seek."""
-        self._stream.seek(offset)
+        cast(BinaryIO, self._stream).seek(offset)
         self._base = offset - LEAD_BYTES
         self.position = self.end = LEAD_BYTES
 

@@ -7,6 +7,7 @@ run. Nothing is sought, so a pipe does as well as a file.
 from __future__ import annotations
 
 import io
+import sys
 import threading
 from collections.abc import Callable
 from queue import Empty, Full, Queue
@@ -38,7 +39,10 @@ def _gzip() -> Any:
 
 
 def _zstd() -> Any:
-    from backports.zstd import ZstdDecompressor
+    if sys.version_info >= (3, 14):
+        from compression.zstd import ZstdDecompressor
+    else:
+        from backports.zstd import ZstdDecompressor
 
     return ZstdDecompressor()
 
@@ -137,7 +141,7 @@ class Unpacked:
         try:
             self._unpack()
             self._give(StopIteration())
-        except BaseException as error:  # noqa: BLE001 - it is raised where the bytes are read
+        except BaseException as error:  # it is raised where the bytes are read
             self._give(error)
 
     def _give(self, piece: bytes | BaseException) -> None:

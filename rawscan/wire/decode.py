@@ -99,7 +99,11 @@ def _carried(protocol: int, data: bytes, quotes: bool, depth: int) -> Packet | N
     try:
         if is_vxlan:
             # RFC 7348, section 5: 8 bytes of UDP, 8 of VXLAN, of which a flag says that it is one.
-            start = 16 + ip_offset(ETHERNET, data[16:]) if data[8:9] > b"\x07" and data[8] & 8 else len(data)
+            start = (
+                16 + ip_offset(ETHERNET, data[16:])
+                if data[8:9] > b"\x07" and data[8] & 8
+                else len(data)
+            )
         else:
             start = _after_gre(data) if protocol == _GRE else 0
         return decode(data[start:], quotes=quotes, depth=depth + 1)
@@ -111,7 +115,8 @@ def _after_gre(data: bytes) -> int:
     """Where the packet begins in GRE (RFC 2784, section 2; key and number: RFC 2890)."""
     if len(data) < 4:
         raise DecodeError("GRE header cut off")
-    flags, kind = unpack_from("!HH", data)
+    flags = int.from_bytes(data[:2], "big")
+    kind = int.from_bytes(data[2:4], "big")
     if flags & 0x4FFF:  # routing, as RFC 1701 had it, or another version
         raise DecodeError("GRE of another kind")
     start = 4 + 4 * (flags & 0xB000).bit_count()  # checksum, key, sequence number

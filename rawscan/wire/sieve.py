@@ -22,6 +22,7 @@ from rawscan.wire import linklayer
 from rawscan.wire.decode import ICMP_ERRORS, TUNNELS, VXLAN_PORT
 
 Rows = NDArray[np.intp]
+Mask = Any  # NDArray[np.bool_], which NumPy's own types lose on the way
 
 _TCP_BIT, _UDP_BIT, _ICMP_BIT, _ALWAYS = 1, 2, 4, 8
 # IP protocol -> which of the tests above decides whether a packet stays in; 0: it never does.
@@ -120,11 +121,11 @@ class Check(Protocol):
     It may say anything of packets that are of another IP version than asked for.
     """
 
-    def ipv4(self, view: View, headers: Headers, start: Any, left: Any) -> NDArray[np.bool_]:
+    def ipv4(self, view: View, headers: Headers, start: Any, left: Any) -> Mask:
         """Of those that are said to be IPv4's."""
         ...
 
-    def ipv6(self, view: View, headers: Headers, start: Any, left: Any) -> NDArray[np.bool_]:
+    def ipv6(self, view: View, headers: Headers, start: Any, left: Any) -> Mask:
         """The same for IPv6."""
         ...
 
@@ -163,7 +164,7 @@ class PortCheck:
         bits = np.unpackbits(np.frombuffer(notes, np.uint8))
         self._received |= bits.view(np.bool_)
 
-    def ipv4(self, view: View, headers: Headers, start: Any, left: Any) -> NDArray[np.bool_]:
+    def ipv4(self, view: View, headers: Headers, start: Any, left: Any) -> Mask:
         """Of those that are said to be IPv4's."""
         first, tests = headers.u8(0), _TESTS4[headers.u8(9)]
         self._received[_place(headers.u32(16), _RECEIVER_BITS)] = True
@@ -196,7 +197,7 @@ class PortCheck:
         odd |= (left[rows] < size + 4) | (total < size + 4) & (total != 0)
         stays[rows] = odd
 
-    def ipv6(self, view: View, headers: Headers, start: Any, left: Any) -> NDArray[np.bool_]:
+    def ipv6(self, view: View, headers: Headers, start: Any, left: Any) -> Mask:
         """The same for IPv6."""
         payload = headers.u16(4).byteswap()
         receiver = headers.u32(32) ^ headers.u32(36)
@@ -211,9 +212,7 @@ class PortCheck:
             self._unquote(view, stays, errors, start + 40, left, self.ipv6)
         return stays
 
-    def _unquote(
-        self, view: View, stays: Any, errors: Any, at: Any, left: Any, check: Any
-    ) -> None:
+    def _unquote(self, view: View, stays: Any, errors: Any, at: Any, left: Any, check: Any) -> None:
         """Let go of those ICMP errors that quote enough of a packet of other ports."""
         rows = np.flatnonzero(errors)
         # Of a quote, eight bytes of TCP tell the number by which it is known whose it was.
@@ -222,9 +221,7 @@ class PortCheck:
             at, left = at[rows] + 8, left[rows] - 8
             stays[rows] = check(view, view.headers(at), at, left - 4)
 
-    def _marks(
-        self, headers: Headers, offset: int, is_error: NDArray[np.uint8]
-    ) -> NDArray[np.uint8]:
+    def _marks(self, headers: Headers, offset: int, is_error: NDArray[np.uint8]) -> Any:
         """What speaks for a packet: the ports that stand at `offset`, or ICMP's type."""
         marks = self._from[headers.u16(offset)] | self._to[headers.u16(offset + 2)]
         return marks | is_error[headers.u8(offset)]
@@ -245,14 +242,14 @@ class AddressCheck:
         self._to, self._from = _address_table(to), _address_table(from_)
         self._with = np.ones(1 << 16, np.bool_) if with_ is None else _address_table(with_)
 
-    def ipv4(self, view: View, headers: Headers, start: Any, left: Any) -> NDArray[np.bool_]:
+    def ipv4(self, view: View, headers: Headers, start: Any, left: Any) -> Mask:
         """Of those that are said to be IPv4's."""
         stays = (headers.u8(0) >> 4 != 4) | (left < 20)
         stays |= self._stays(headers.u32(12), headers.u32(16))
         header = (headers.u8(0) & 15).astype(np.int64) * 4
         return stays | _carries(view, start + header, _TESTS4[headers.u8(9)])
 
-    def ipv6(self, view: View, headers: Headers, start: Any, left: Any) -> NDArray[np.bool_]:
+    def ipv6(self, view: View, headers: Headers, start: Any, left: Any) -> Mask:
         """The same for IPv6."""
         stays = (headers.u8(0) >> 4 != 6) | (left < 40)
         source = headers.u32(16) ^ headers.u32(20)
@@ -266,12 +263,12 @@ class AddressCheck:
     def add_notes(self, notes: bytes) -> None:
         """Nothing can come."""
 
-    def _stays(self, source: Any, destination: Any) -> NDArray[np.bool_]:
+    def _stays(self, source: Any, destination: Any) -> Mask:
         source, destination = _place(source), _place(destination)
         return self._to[destination] | self._from[source] & self._with[destination]
 
 
-def _carries(view: View, at: Any, tests: NDArray[np.uint8]) -> NDArray[np.bool_]:
+def _carries(view: View, at: Any, tests: NDArray[np.uint8]) -> Mask:
     """Which packets may carry others, with what IP carries at `at`?"""
     carries = tests == _ALWAYS
     datagrams = np.flatnonzero(tests == _UDP_BIT)
@@ -347,7 +344,7 @@ class Sieve:
 
     def _ip(
         self, view: View, headers: Headers, start: Any, left: Any, kinds: Any, stays: Any
-    ) -> NDArray[np.bool_]:
+    ) -> Mask:
         """Test the packets of each version, by ethertype; of other frames it is known already."""
         is4 = kinds == _IP4
         if np.count_nonzero(is4) * 2 > len(is4):  # cheaper than to pick them out
@@ -362,7 +359,7 @@ class Sieve:
             stays[rows] = self._check.ipv6(view, picked, start[rows], left[rows])
         return stays
 
-    def _bare(self, view: View, at: Any, captured: Any, skip: int) -> NDArray[np.bool_]:
+    def _bare(self, view: View, at: Any, captured: Any, skip: int) -> Mask:
         start, left = at + skip, captured - skip
         headers = view.headers(start)
         known = left > 0

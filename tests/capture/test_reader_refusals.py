@@ -28,7 +28,10 @@ EXPECTED = "expected pcap (d4 c3 b2 a1"
         (gzip.compress(b""), ["is a gzip file of nothing", EXPECTED]),
         (gzip.compress(gzip.compress(PCAP)), ["begins with 1f 8b", "once unpacked"]),
         (b"\x1f\x8b\x08", ["the gzip stream has no end"]),
-        (b"\x1f\x8b" + b"\xff" * 40, ["cannot be read any further: gzip: Unknown compression method"]),
+        (
+            b"\x1f\x8b" + b"\xff" * 40,
+            ["cannot be read any further: gzip: Unknown compression method"],
+        ),
         (b"\x28\xb5\x2f\xfd", ["the zstd stream has no end"]),
         (b"\x28\xb5\x2f\xfd\x08" + bytes(9), ["cannot be read any further: zstd: "]),
         (b"\xfd7zXZ\x00" + bytes(9), ["cannot be read any further: xz: "]),

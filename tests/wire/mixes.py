@@ -1,4 +1,4 @@
-"""Packets of all kinds for property tests: whole, cut, odd, in every link layer. Touches nothing."""
+"""Packets for property tests: whole, cut, odd, in every link layer. Touches nothing."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ LINKS = {
     ll.NULL: (b"\2\0\0\0", 0), ll.LOOP: (b"\0\0\0\x1e", 0), ll.PPP: (b"\xff\x03\0\x21", 0),
     ll.IPV4: (b"", 0),
 }  # fmt: skip
-"""Link types -> what stands before the ethertype, and how long it is with what follows (0: none)."""
+"""Link types -> what stands before the ethertype, and the bytes that it takes (0: none)."""
 
 
 @st.composite

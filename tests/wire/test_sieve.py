@@ -17,7 +17,7 @@ from rawscan.model import Frame, Icmp, Other, Packet, Tcp, Udp
 from rawscan.ports import parse_ports
 from rawscan.wire import linklayer
 from rawscan.wire.decode import decode_frame
-from rawscan.wire.sieve import AddressCheck, PortCheck, Check, Sieve
+from rawscan.wire.sieve import AddressCheck, Check, PortCheck, Sieve
 from tests.wire.mixes import LINKS, framed, packets
 
 P561 = PortCheck(parse_ports("561"))
@@ -32,7 +32,7 @@ def sifted(check: Check, frames: list[bytes], linktype: int) -> tuple[set[int], 
         at.append(len(data))
         data += frame + b"\x05\xa5" * 4
     sizes = np.array([len(frame) for frame in frames], np.int64)
-    rows, causes = Sieve(check)(data + bytes(b"\x02\x31") * 256, np.array(at), sizes, linktype)
+    rows, causes = Sieve(check)(data + b"\x02\x31" * 256, np.array(at), sizes, linktype)
     return set(rows.tolist()), causes
 
 
