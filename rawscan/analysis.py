@@ -80,18 +80,23 @@ def analyse(
     silence_wait_s: float | None = None,
     jobs: int = 1,
     stop: Callable[[], bool] | None = None,
+    progress: Callable[[int, int | None], None] | None = None,
 ) -> Analysis:
     """Read one capture and judge every port of `ports` that was probed in it.
 
     Without `ports`, those that a recording of rawscan's says it asked, and else port 561.
     `silence_wait_s` is for how long a foreign capture must go on after the last probe for silence
-    to be a verdict (default 20 s); reading ends early when `stop()` is true, even on a quiet pipe.
+    to be a verdict (default 20 s). `jobs` processes read a large file. Reading ends early when
+    `stop()` is true, even on a quiet pipe. `progress` is called with the bytes read and, if that is
+    known, of how many.
     Raises `CaptureError` if the file is no capture at all.
     """
     with open_capture(source, stop=stop) as reader:
         if ports is None:
             ports = _recorded_ports(reader.notes)
-        return _Pass(reader, ports, silence_wait_s, jobs).run(stop or (lambda: False))
+        return _Pass(reader, ports, silence_wait_s, jobs).run(
+            stop or (lambda: False), progress or (lambda done, of: None)
+        )
 
 
 def _recorded_ports(notes: Sequence[SectionNote | None]) -> PortSpec:
@@ -127,13 +132,16 @@ class _Pass:
             FOREIGN if silence_wait_s is None else Patience(silence_wait_s, silence_wait_s)
         )
 
-    def run(self, stop: Callable[[], bool]) -> Analysis:
+    def run(
+        self, stop: Callable[[], bool], progress: Callable[[int, int | None], None]
+    ) -> Analysis:
         for chosen in self._reader.chosen(Sieve(self._check), self._jobs):
             for number, frame in chosen.frames:
                 self._take(frame, number)
             if self._reader.path is None:
                 self._overhear(chosen)
             self._tally.add(chosen.tally)
+            progress(*self._reader.how_far())
             if stop():
                 self._stopped = True
                 break

@@ -60,7 +60,8 @@ class CaptureReader:
     counts the frames given out, `bytes` their lengths on the wire. `error` says where (`offset`
     in bytes, of the unpacked file if it is packed) and why reading stopped before the file's end;
     `truncated` that this was because the file is cut short; `stopped`, which is no error, that
-    `stop()` ended the wait for more.
+    `stop()` ended the wait for more. `path` is there if the file can be read once more, and `file`
+    if it is packed: the source of the packed bytes.
     """
 
     def __init__(
@@ -72,7 +73,7 @@ class CaptureReader:
     ) -> None:
         self.name = name
         self.path: Path | None = None
-        self.packed = False
+        self.file: Source | None = None
         self.format = format
         self.linktypes = parser.linktypes
         self.notes = parser.notes
@@ -106,6 +107,11 @@ class CaptureReader:
                 if reader.packets >= self.packets:
                     return
 
+    def how_far(self) -> tuple[int, int | None]:
+        """Bytes of the file that have been read, packed if they are, and how many there are."""
+        size = self.path.stat().st_size if self.path is not None else None
+        return (self.file or self._parser).offset, size
+
     def _counted(self) -> Iterator[Frame]:
         for frame in self._parser.frames():
             self.packets += 1
@@ -121,7 +127,7 @@ class CaptureReader:
 
     def _parts(self, sift: Sift, jobs: int) -> Iterator[Chosen]:
         parser, path = self._parser, self.path
-        size = path.stat().st_size if path and not self.packed else 0
+        size = path.stat().st_size if path and not self.file else 0
         if path is None or not can_share(size, jobs):
             return (choose(batch, sift) for batch in parser.batches())
 
@@ -205,6 +211,7 @@ def _open_stream(
         raise CaptureError(f"{name}: is empty (0 bytes); {_EXPECTED}", offset=0)
     source.need(_SNIFF_BYTES)
     packing = packing_of(source.peek(_SNIFF_BYTES))
+    file = source if packing is not None else None
     if packing is not None:
         source = _unpacked(source, packing)
     magic = source.peek(4)
@@ -214,7 +221,7 @@ def _open_stream(
         reader = CaptureReader(name, "pcapng", pcapng.PcapngParser(source), owned)
     else:
         raise _no_capture(source)
-    reader.packed = source.unit != "byte"
+    reader.file = file
     return reader
 
 

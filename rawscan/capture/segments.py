@@ -3,23 +3,17 @@
 Each process takes every n-th segment and guesses where a record begins in it. A segment counts only
 if the one before ends exactly where it began (and nothing that changes how records are read came
 in between): so what comes out is what one process would have found. What does not count, or failed,
-is read once more, here. Processes, since much of the work is in calls too short to let threads pass
-each other; forked, since that takes milliseconds where a new interpreter takes longer than reading
-a gigabyte.
+is read once more, here.
 """
 
 from __future__ import annotations
 
-import os
-import pickle
-import signal
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import BinaryIO, Protocol
+from typing import Protocol
 
 from rawscan.capture.batch import Batch, Chosen, Frames, Sift, Tally, choose
+from rawscan.capture.forked import can_fork, in_order
 from rawscan.errors import CaptureError
 
 SEGMENT_BYTES = 48 << 20
@@ -65,18 +59,17 @@ Open = Callable[[int], Parser]
 
 @dataclass(slots=True)
 class _Segment:
-    """What a process found: in the records from `start` to `end`, None if it failed."""
+    """What is in the records from `start` to `end`, and what the sift has learnt so far."""
 
     start: int
     end: int
-    chosen: Chosen | None = None
+    chosen: Chosen
     notes: bytes = b""
 
 
 def can_share(size: int, jobs: int) -> bool:
     """Is it worth while to read a file of so many bytes with several processes, and safe?"""
-    # A fork copies no threads, and what they held locked stays so.
-    return jobs > 1 and size >= 2 * SEGMENT_BYTES and threading.active_count() == 1
+    return jobs > 1 and size >= 2 * SEGMENT_BYTES and can_fork()
 
 
 def read_shared(parser: Parser, reopen: Open, size: int, sift: Sift, jobs: int) -> Iterator[Chosen]:
@@ -85,83 +78,35 @@ def read_shared(parser: Parser, reopen: Open, size: int, sift: Sift, jobs: int) 
     Raises as `parser` does.
     """
     parser.prepare()
-    count = -(-(size - parser.offset) // SEGMENT_BYTES)
-    cuts = [parser.offset + number * SEGMENT_BYTES for number in range(count)]
-    with _workers(reopen, cuts, sift, jobs) as results:
-        before = parser.state
-        for number, result in enumerate(results):
-            if result.notes:
-                sift.add_notes(result.notes)
-            stop = cuts[number + 1] if number + 1 < len(cuts) else None
-            if result.chosen is not None and result.start == parser.offset:
-                yield result.chosen
-                parser.skip_to(result.end)
+    cuts = list(range(parser.offset, max(size, parser.offset + 1), SEGMENT_BYTES))
+    stops: list[int | None] = [*cuts[1:], None]
+
+    def work(number: int) -> _Segment | None:
+        segment = _segment(reopen(cuts[number]), number, stops[number], sift)
+        if segment is not None and number + jobs >= len(cuts):  # this process's last one
+            segment.notes = sift.notes()
+        return segment
+
+    before = parser.state
+    with in_order(work, len(cuts), jobs) as segments:
+        for segment, stop in zip(segments, stops, strict=True):
+            if segment is not None and segment.notes:
+                sift.add_notes(segment.notes)
+            if segment is not None and segment.start == parser.offset:
+                parser.skip_to(segment.end)
+                yield segment.chosen
                 continue
-            for batch in parser.batches(stop):
-                yield choose(batch, sift)
+            yield from (choose(batch, sift) for batch in parser.batches(stop))
             if parser.state != before:
                 break
-    for batch in parser.batches():
-        yield choose(batch, sift)
+    yield from (choose(batch, sift) for batch in parser.batches())
 
 
-@contextmanager
-def _workers(reopen: Open, cuts: list[int], sift: Sift, jobs: int) -> Iterator[Iterator[_Segment]]:
-    """Start processes; gives their results in the order of the file. Ends them in any case."""
-    jobs = min(jobs, len(cuts))
-    children: list[int] = []
-    with ExitStack() as pipes:
-        try:
-            streams: list[BinaryIO] = []
-            for job in range(jobs):
-                outlet, inlet = os.pipe()
-                child = os.fork()
-                if child == 0:
-                    for other in (outlet, *(stream.fileno() for stream in streams)):
-                        os.close(other)  # else no brother sees that nobody reads him any more
-                    _work_and_exit(reopen, cuts, job, jobs, sift, inlet)
-                children.append(child)
-                os.close(inlet)
-                streams.append(pipes.enter_context(os.fdopen(outlet, "rb", 1 << 16)))
-            yield (_received(streams[number % jobs]) for number in range(len(cuts)))
-        finally:
-            for child in children:
-                os.kill(child, signal.SIGKILL)  # it holds nothing that wants to be put away
-                os.waitpid(child, 0)
-
-
-def _received(stream: BinaryIO) -> _Segment:
-    try:
-        segment: _Segment = pickle.load(stream)
-    except (EOFError, pickle.UnpicklingError):
-        return _Segment(-1, -1)
-    return segment
-
-
-def _work_and_exit(
-    reopen: Open, cuts: list[int], job: int, jobs: int, sift: Sift, inlet: int
-) -> None:
-    """Read every `jobs`-th segment and write what was found. Never returns."""
-    code = 1
-    try:
-        with os.fdopen(inlet, "wb") as stream:
-            for number in range(job, len(cuts), jobs):
-                stop = cuts[number + 1] if number + 1 < len(cuts) else None
-                segment = _segment(reopen(cuts[number]), number, stop, sift)
-                if number + jobs >= len(cuts):  # its last one
-                    segment.notes = sift.notes()
-                pickle.dump(segment, stream, 5)
-                stream.flush()
-        code = 0
-    finally:
-        os._exit(code)
-
-
-def _segment(parser: Parser, number: int, stop: int | None, sift: Sift) -> _Segment:
-    start = parser.offset
+def _segment(parser: Parser, number: int, stop: int | None, sift: Sift) -> _Segment | None:
+    """Read one; None if it is not to be trusted, or has something to tell in the file's order."""
     try:
         if number and not parser.synchronise():
-            return _Segment(-1, -1)
+            return None
         start, before = parser.offset, parser.state
         tally, parts = Tally(), [Frames.none()]
         for batch in parser.batches(stop):
@@ -169,7 +114,7 @@ def _segment(parser: Parser, number: int, stop: int | None, sift: Sift) -> _Segm
             parts.append(chosen.frames.after(tally.packets))
             tally.add(chosen.tally)
     except CaptureError:
-        return _Segment(-1, -1)
+        return None
     if parser.state != before or parser.damages:
-        return _Segment(-1, -1)  # its errors are to be told in the order of the file
+        return None
     return _Segment(start, parser.offset, Chosen(tally, Frames.joined(parts)))

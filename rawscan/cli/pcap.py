@@ -22,6 +22,7 @@ from rawscan.cli.common import (
     say,
     warn,
 )
+from rawscan.cli.progress import Progress
 from rawscan.errors import INTERRUPTED, CaptureError
 from rawscan.output.records import capture_record, finding_record
 
@@ -92,23 +93,14 @@ def _read_all(
     stop: Callable[[], bool],
 ) -> int:
     """Read one source after the other, whatever is wrong with some; gives the exit code."""
-    from rawscan.analysis import analyse
     from rawscan.capture.waiting import StoppedError
 
     code = 0
-    for source in sources:
-        if stop():
+    for found in _analyses(sources, how, stop):
+        if isinstance(found, StoppedError):
             break
-        try:
-            if isinstance(source, CaptureError):
-                raise source
-            found = analyse(
-                source, how.ports, silence_wait_s=how.silence_wait_s, jobs=how.jobs, stop=stop
-            )
-        except StoppedError:
-            break
-        except CaptureError as error:
-            warn(str(error))
+        if isinstance(found, CaptureError):
+            warn(str(found))
             code = 1
             continue
         told.add(found)
@@ -120,6 +112,53 @@ def _read_all(
         warn("interrupted: the rest of the captures was not read")
         return INTERRUPTED
     return code
+
+
+def _analyses(
+    sources: Sequence[Source], how: _How, stop: Callable[[], bool]
+) -> Iterator[Analysis | CaptureError]:
+    """What becomes of each source, in order: many small files side by side, a large one shared."""
+    from rawscan.capture.forked import can_fork, in_order
+    from rawscan.capture.segments import can_share
+
+    small = all(
+        isinstance(s, CaptureError)
+        or (isinstance(s, Path) and s.is_file() and not can_share(s.stat().st_size, how.jobs))
+        for s in sources
+    )
+    if how.jobs > 1 and len(sources) > 1 and small and can_fork():
+        with in_order(lambda number: _analysis(sources[number], how, stop), len(sources),
+                      how.jobs) as results:  # fmt: skip
+            for source, result in zip(sources, results, strict=True):
+                if stop():
+                    return
+                yield result or _analysis(source, how, stop)
+        return
+    for source in sources:
+        if stop():
+            return
+        yield _analysis(source, how, stop)
+
+
+def _analysis(source: Source, how: _How, stop: Callable[[], bool]) -> Analysis | CaptureError:
+    from rawscan.analysis import analyse
+
+    if isinstance(source, CaptureError):
+        return source
+    progress = Progress(str(source) if isinstance(source, Path) else "standard input")
+    try:
+        return analyse(
+            source,
+            how.ports,
+            silence_wait_s=how.silence_wait_s,
+            jobs=how.jobs,
+            stop=stop,
+            progress=progress,
+        )
+    except CaptureError as error:
+        return error
+    finally:
+        progress.close()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rawscan.analysis import analyse
@@ -132,6 +132,7 @@ def test_a_packet_of_an_interface_that_nobody_described_is_passed_over() -> None
     assert str(reader.error).endswith(f"resynchronised at byte {len(front + stray)}")
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 4000), st.integers(0, 255)), max_size=8),
        st.sampled_from(["pcap<", "pcap>", "pcapng<", "pcapng>"]))  # fmt: skip
 def test_both_ways_lose_the_same(flips: list[tuple[int, int]], form: str) -> None:

@@ -8,7 +8,7 @@ from ipaddress import ip_address
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rawscan.ask import ask_of
@@ -54,6 +54,7 @@ def concerns(packet: Packet) -> bool:
     raise AssertionError(packet)
 
 
+@settings(deadline=None)
 @given(st.sampled_from(sorted(LINKS)), st.lists(packets(), min_size=1, max_size=30), st.data())
 def test_nothing_is_lost(linktype: int, bodies: list[bytes], data: st.DataObject) -> None:
     frames = [data.draw(framed(linktype, body)) for body in bodies]
@@ -70,6 +71,7 @@ def test_nothing_is_lost(linktype: int, bodies: list[bytes], data: st.DataObject
     assert causes == expected
 
 
+@settings(deadline=None)
 @given(st.sampled_from(sorted(LINKS)), st.lists(packets(), min_size=1, max_size=30), st.data())
 def test_no_packet_to_an_address_is_lost(
     linktype: int, bodies: list[bytes], data: st.DataObject
