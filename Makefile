@@ -63,6 +63,7 @@ imports: venv ## Check that imports go down the floors only
 bench: venv ## Measure rawscan beside its peers, in namespaces of its own
 	@$(call have,$(TEST_TOOLS)) || $(call apt,$(TEST_PACKAGES))
 	$(BIN)/python benchmarks/run.py
+	$(BIN)/python benchmarks/captures.py
 
 clean: ## Remove what these targets have made
 	rm -rf $(VENV) out .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -34,6 +34,10 @@ class RecordParser:
         """Where the next record begins."""
         return self._source.offset
 
+    def close(self) -> None:
+        """Nothing is read any more."""
+        self._source.close()
+
     def skip_to(self, offset: int) -> None:
         """Go on there: a record begins, or the file ends."""
         self._source.skip_to(offset)

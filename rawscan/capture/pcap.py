@@ -164,9 +164,9 @@ class _Records:
     def plausible(self, words: Words, at: Offsets) -> NDArray[np.bool_]:
         """A fraction that is one, lengths that fit, and a time near that of the first."""
         u32 = words.u32
-        captured = u32[at + 8]
+        captured, original = u32[at + 8], u32[at + 12]
         fits = u32[at + 4] < self.ticks
-        fits &= (captured > 0) & (captured <= _LIKELY_BYTES) & (captured <= u32[at + 12])
+        fits &= (captured > 0) & (captured <= original) & (original <= _LIKELY_BYTES)
         if self.seconds is not None:
             fits &= np.abs(u32[at].astype(np.int64) - self.seconds) <= _NEAR_S
         return fits

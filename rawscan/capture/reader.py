@@ -50,6 +50,8 @@ class _Parser(Parser, Protocol):
 
     def at(self, source: Source) -> Parser: ...
 
+    def close(self) -> None: ...
+
 
 class CaptureReader:
     """The frames of one capture file, in one pass. Close it, or use it as a context manager.
@@ -154,6 +156,7 @@ class CaptureReader:
     def close(self) -> None:
         """Close the file, if `open_capture` opened it. Nothing is given out after this."""
         self._frames = iter(())
+        self._parser.close()
         if self._owned is not None:
             self._owned.close()
 

@@ -77,6 +77,11 @@ class Source:
         """The next `count` bytes, or as many as there are in the buffer."""
         return bytes(self.data[self.position : min(self.position + count, self.end)])
 
+    def close(self) -> None:
+        """End the thread that unpacks, if there is one. The stream is its owner's."""
+        if isinstance(self._stream, Unpacked):
+            self._stream.close()
+
     @property
     def exhausted(self) -> bool:
         """Has the end of the stream been seen? Only after `need` asked for more than there is."""

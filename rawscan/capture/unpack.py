@@ -11,7 +11,7 @@ import sys
 import threading
 from collections.abc import Callable
 from queue import Empty, Full, Queue
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, Self
 
 _READ_BYTES = 64 << 10
 """So much is unpacked at once: what is damaged takes no more good data with it."""
@@ -27,7 +27,7 @@ class _Decompressor(Protocol):
 
     eof: bool
     needs_input: bool
-    unused_data: bytes
+    unused_data: bytes | None
 
     def decompress(self, data: bytes, max_length: int = -1) -> bytes: ...
 
@@ -137,6 +137,14 @@ class Unpacked:
             except Empty:
                 return  # it waits for input; as a daemon it ends with the program
 
+    def __enter__(self) -> Self:
+        """For `with`: closes at the end."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close."""
+        self.close()
+
     def _unpack_all(self) -> None:
         try:
             self._unpack()
@@ -178,7 +186,7 @@ class Unpacked:
             packed = b""
             if piece:
                 self._give(piece)
-        return bytes(decompressor.unused_data) if decompressor.eof else b""
+        return bytes(decompressor.unused_data or b"") if decompressor.eof else b""
 
     def _decompress(self, decompressor: _Decompressor, packed: bytes) -> bytes:
         try:
