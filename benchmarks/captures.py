@@ -74,10 +74,8 @@ def rows(files: dict[str, Path]) -> list[Row]:
         Row("8 GB, all cores", (*ours, large), filtered(large), "0.75"),
         Row("2 GB as pcapng, beside pcap", (*ours, blocks), (*ours, small), "1.3"),
         Row("gzip of 0.5 GB", (*ours, packed), ("zcat", packed), "1.3"),
-        Row("a sweep of 1 M packets, table", (*RAWSCAN, "pcap", sweep),
-            ("tshark", "-n", "-q", "-r", sweep, "-z", "conv,tcp"), "0.1", 3),
-        Row("a sweep of 1 M packets, JSON Lines", (*ours, sweep),
-            ("tshark", "-n", "-q", "-r", sweep, "-z", "conv,tcp"), "0.1", 3),
+        Row("a sweep of 1 M packets", (*RAWSCAN, "pcap", sweep),
+            ("tshark", "-n", "-q", "-r", sweep, "-z", "conv,tcp"), "0.1", 1),
         Row("2 GB, all cores", (*ours, small),
             ("tshark", "-n", "-r", small, "-Y", "tcp.port==561||udp.port==561"), "0.02", 1),
     ]  # fmt: skip
@@ -103,7 +101,9 @@ def measure(row: Row) -> str:
         ours.append(run(row.ours)[0])
         theirs.append(run(row.theirs)[0])
     ratio = median(a / b for a, b in zip(ours, theirs, strict=True))
-    return f"{head} {median(ours):.2f} s | {median(theirs):.2f} s ({peer}) | {ratio:.2f} |"
+    line = f"{head} {median(ours):.2f} s | {median(theirs):.2f} s ({peer}) | {ratio:.2f} |"
+    print(line, flush=True)
+    return line
 
 
 def memory(files: dict[str, Path]) -> list[str]:

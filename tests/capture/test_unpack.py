@@ -66,10 +66,10 @@ def test_something_else_behind_the_end_is_said(packing: str) -> None:
 @packings
 def test_a_cut_is_a_cut(packing: str) -> None:
     packed = PACK[packing](b"".join(FORGED["pcap<us"]) + bytes(range(256)) * 300)
-    with Unpacked(io.BytesIO(packed[:-9]).read, packing_of(packed) or b"") as unpacked:
-        with pytest.raises(EOFError, match=f"the {packing} stream has no end"):
-            while unpacked.read1(100):
-                pass
+    unpacked = Unpacked(io.BytesIO(packed[:-9]).read, packing_of(packed) or b"")
+    with unpacked, pytest.raises(EOFError, match=f"the {packing} stream has no end"):
+        for _ in iter(unpacked.read1, b""):
+            pass
 
 
 @packings
