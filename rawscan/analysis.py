@@ -60,6 +60,7 @@ _FRAGMENTED = frozenset({1, 6, 17, 58})
 """What is always decoded, unless it is a fragment that is not the first."""
 _SERVICE_PORTS = range(1, 1024)
 _MOST_LOST = 127
+_SYN_OR_ACK = int(Flags.SYN | Flags.ACK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,10 +311,10 @@ def _count_tcp(counts: Counts, tcp: Tcp, to: bool, from_: bool) -> bool:
     counts.tcp_to += to
     counts.tcp_from += from_
     if tcp.flags is not None:
-        syn, ack = bool(tcp.flags & Flags.SYN), bool(tcp.flags & Flags.ACK)
-        counts.syn += to and syn and not ack
-        counts.syn_ack += from_ and syn and ack
-        counts.rst += from_ and bool(tcp.flags & Flags.RST)
+        flags = int(tcp.flags)
+        counts.syn += to and flags & _SYN_OR_ACK == Flags.SYN.value
+        counts.syn_ack += from_ and flags & _SYN_OR_ACK == _SYN_OR_ACK
+        counts.rst += from_ and bool(flags & Flags.RST.value)
     return to or from_
 
 

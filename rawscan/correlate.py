@@ -44,7 +44,7 @@ def signal_of(packet: Packet) -> Signal | None:
     """What kind of reply this packet can be; None if it can be none."""
     match packet.body:
         case Tcp(flags=flags) if flags is not None:
-            return Signal(_tcp_kind(flags))
+            return _SIGNALS[flags]
         case Udp():
             return Signal(ReplyKind.UDP)
         case Icmp(quoted=Packet() as quoted) as icmp:
@@ -57,12 +57,17 @@ def signal_of(packet: Packet) -> Signal | None:
     return None
 
 
-def _tcp_kind(flags: Flags) -> ReplyKind:
+def _tcp_kind(flags: int) -> ReplyKind:
     if flags & Flags.RST:
         return ReplyKind.RST
     if flags & Flags.SYN:
         return ReplyKind.SYN_ACK if flags & Flags.ACK else ReplyKind.SYN
     return ReplyKind.TCP_OTHER
+
+
+# One look instead of several operations on flags, each of which makes an object.
+_SIGNALS = tuple(Signal(_tcp_kind(flags)) for flags in range(256))
+_CONTROL = int(Flags.SYN | Flags.ACK | Flags.RST | Flags.FIN)
 
 
 def proves(kind: ProbeKind, packet: Packet, seq: int, ack: int) -> bool:
@@ -75,14 +80,15 @@ def proves(kind: ProbeKind, packet: Packet, seq: int, ack: int) -> bool:
         case Icmp(quoted=Packet(body=Tcp(seq=quoted))):
             return quoted == seq
         case Tcp(flags=flags) as tcp if flags is not None:
+            reply = _SIGNALS[flags].kind
             if kind is ProbeKind.ACK:
-                return bool(flags & Flags.RST) and tcp.seq == ack
-            if flags & Flags.RST:
+                return reply is ReplyKind.RST and tcp.seq == ack
+            if reply is ReplyKind.RST:
                 return tcp.ack in (seq, (seq + 1) % _SEQ)
-            if flags & Flags.ACK:
+            if int(flags) & Flags.ACK.value:
                 return tcp.ack == (seq + 1) % _SEQ
             # A SYN without ACK acknowledges nothing; the ports must do.
-            return bool(flags & Flags.SYN)
+            return reply is ReplyKind.SYN
     return False
 
 
@@ -242,12 +248,12 @@ class CaptureCorrelator:
             case Udp():
                 return None if self._begun_before(ask, seen.time_s) else ProbeKind.UDP
             case Tcp(flags=flags) as tcp if flags is not None:
-                control = flags & (Flags.SYN | Flags.ACK | Flags.RST | Flags.FIN)
-                if control == Flags.SYN:
+                control = int(flags) & _CONTROL
+                if control == Flags.SYN.value:
                     return ProbeKind.SYN
                 # An ACK out of the blue; in a conversation that was seen to begin it is no probe.
                 blue = not self._begun_before(ask, seen.time_s) and not self._is_conversation(ask)
-                if control == Flags.ACK and not tcp.payload_bytes and blue:
+                if control == Flags.ACK.value and not tcp.payload_bytes and blue:
                     return ProbeKind.ACK
         return None
 
@@ -266,7 +272,9 @@ class CaptureCorrelator:
         that is the SYN's plus one: so there was an answer, seen or not.
         """
         match packet.body:
-            case Tcp(flags=flags, seq=seq, window=0 | None) if flags and flags & Flags.RST:
+            case Tcp(flags=flags, seq=seq, window=0 | None) if (
+                flags and int(flags) & Flags.RST.value
+            ):
                 for exchange, number in self._open.get(ask, ()):
                     probe = exchange.probes[number]
                     if exchange.port.kind is ProbeKind.SYN and seq == (probe.seq + 1) % _SEQ:

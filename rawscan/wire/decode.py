@@ -24,6 +24,7 @@ TUNNELS = {4: "IPIP", 41: "6in4", 47: "GRE"}
 """IP protocols that carry packets."""
 VXLAN_PORT = 4789
 
+_FLAGS = tuple(map(Flags, range(256)))
 _ICMP, _TCP, _UDP, _ICMP6 = 1, 6, 17, 58
 _GRE = 47
 _TRANSPARENT_BRIDGING = 0x6558
@@ -177,7 +178,7 @@ def _tcp(data: bytes, size: int) -> Tcp:
         dport,
         seq=unpack_from("!I", data, 4)[0] if have >= 8 else None,
         ack=unpack_from("!I", data, 8)[0] if have >= 12 else None,
-        flags=Flags(data[13]) if have > 13 else None,
+        flags=_FLAGS[data[13]] if have > 13 else None,
         window=unpack_from("!H", data, 14)[0] if have >= 16 else None,
         options_bytes=None if offset is None else max(offset - 20, 0),
         payload_bytes=None if offset is None else max(size - offset, 0),
