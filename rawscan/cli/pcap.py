@@ -61,7 +61,7 @@ _ENDINGS = (".pcap", ".pcapng", ".cap", ".pcap.gz", ".pcapng.gz")
     help="Processes that read, of a large file or of several files at once. Default: one a core.",
 )
 def command(**options: Any) -> int:
-    """Read captures (pcap, pcapng, gzip of them; - is standard input) and judge the ports.
+    """Read captures (pcap, pcapng, packed or not; - is standard input) and judge the ports.
 
     Verdicts are those of a live scan, by the same rules. Silence is a verdict only where the
     capture could have held an answer, and `unknown` elsewhere.
