@@ -7,9 +7,7 @@ are read once before anything is timed, so that no disk is measured. Commands ru
 
 from __future__ import annotations
 
-import gzip
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -22,13 +20,11 @@ from statistics import median
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-import mix
 from run import RAWSCAN, machine
 
 ROUNDS = 5
 RESULTS = Path(__file__).with_name("CAPTURES.md")
 _LONGEST_S = 600
-_MIB = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,18 +40,22 @@ class Row:
 
 def make(folder: Path, packets: int) -> dict[str, Path]:
     """Write the captures."""
-    files = {name: folder / name for name in ("2g.pcap", "8g.pcap", "2g.pcapng", "sweep.pcap")}
-    mix.write(files["2g.pcap"], packets, mix.PCAP)
-    mix.write(files["8g.pcap"], packets, mix.PCAP, repeat=4)
-    mix.write(files["2g.pcapng"], packets, mix.PCAPNG)
-    mix.write_sweep(files["sweep.pcap"], packets // 4)
-    files["gzip"] = folder / "part.pcap.gz"
-    part = folder / "part.pcap"
-    mix.write(part, packets // 4, mix.PCAP)
-    with part.open("rb") as source, gzip.open(files["gzip"], "wb", compresslevel=6) as target:
-        shutil.copyfileobj(source, target, _MIB)
-    part.unlink()
-    return files
+
+    def mix(name: str, count: int, *options: str) -> Path:
+        script = str(Path(__file__).with_name("mix.py"))
+        path = folder / name
+        run((sys.executable, script, str(path), "--packets", str(count), *options))
+        return path
+
+    part = mix("part.pcap", packets // 4)
+    run(("gzip", "-6", str(part)))
+    return {
+        "2g.pcap": mix("2g.pcap", packets),
+        "8g.pcap": mix("8g.pcap", packets, "--repeat", "4"),
+        "2g.pcapng": mix("2g.pcapng", packets, "--form", "pcapng"),
+        "sweep.pcap": mix("sweep.pcap", packets // 4, "--sweep"),
+        "gzip": part.with_suffix(".pcap.gz"),
+    }
 
 
 def rows(files: dict[str, Path]) -> list[Row]:
@@ -81,13 +81,12 @@ def rows(files: dict[str, Path]) -> list[Row]:
     ]  # fmt: skip
 
 
-def run(command: Sequence[str]) -> tuple[float, float]:
-    """Seconds of wall clock, and the most memory of any of its processes so far, in MiB."""
+def run(command: Sequence[str]) -> float:
+    """Seconds of wall clock."""
     started_s = time.perf_counter()
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                    timeout=_LONGEST_S)  # fmt: skip
-    elapsed_s = time.perf_counter() - started_s
-    return elapsed_s, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    return time.perf_counter() - started_s
 
 
 def measure(row: Row) -> str:
@@ -98,8 +97,8 @@ def measure(row: Row) -> str:
         return f"{head} - | {peer} is missing | - |"
     ours, theirs = [], []
     for _ in range(row.rounds):
-        ours.append(run(row.ours)[0])
-        theirs.append(run(row.theirs)[0])
+        ours.append(run(row.ours))
+        theirs.append(run(row.theirs))
     ratio = median(a / b for a, b in zip(ours, theirs, strict=True))
     line = f"{head} {median(ours):.2f} s | {median(theirs):.2f} s ({peer}) | {ratio:.2f} |"
     print(line, flush=True)
@@ -107,11 +106,17 @@ def measure(row: Row) -> str:
 
 
 def memory(files: dict[str, Path]) -> list[str]:
-    """The most that one process of ours holds. Before any peer runs: the system keeps a maximum."""
+    """The most that one process of ours holds, as a process finds it that starts nothing else."""
+    script = (
+        "import resource, subprocess, sys; subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL);"
+        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+    )
     lines = []
     for name in ("2g.pcap", "8g.pcap"):
-        _, most_mib = run((*RAWSCAN, "pcap", "--json", str(files[name])))
-        lines.append(f"| peak memory, {name} | 400 MB | {most_mib * _MIB / 1e6:.0f} MB | | |")
+        command = (sys.executable, "-c", script, *RAWSCAN, "pcap", "--json", str(files[name]))
+        done = subprocess.run(command, check=True, capture_output=True, timeout=_LONGEST_S)
+        lines.append(f"| peak memory, {name} | 400 MB | {int(done.stdout) / 1000:.0f} MB | | |")
+        print(lines[-1], flush=True)
     return lines
 
 
