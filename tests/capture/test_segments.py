@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,11 +13,14 @@ import pytest
 
 from rawscan.analysis import analyse
 from rawscan.capture import segments
-from rawscan.capture.batch import Chosen, choose
+from rawscan.capture.batch import Batch, Chosen, Sift, choose
+from rawscan.capture.reader import open_capture
 from rawscan.findings import Analysis
+from rawscan.model import Frame
 from rawscan.ports import parse_ports
+from rawscan.wire.sieve import PortCheck, Sieve
 from tests.capture import forge
-from tests.capture.forged import S
+from tests.capture.forged import NOTE, S
 from tests.tape import Tape
 from tests.wire.test_sieve import ethernet, ipv4, ports
 
@@ -137,3 +141,46 @@ def test_a_recording_of_ones_own_keeps_its_note(
     monkeypatch.setattr(segments, "SEGMENT_BYTES", 9_999)
     assert found(path, 2) == found(path, 1)
     assert found(path, 2).own
+
+
+def test_what_is_kept_comes_in_the_order_of_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "x.pcap"
+    path.write_bytes(pcap(FRAMES))
+    monkeypatch.setattr(segments, "SEGMENT_BYTES", 33_333)
+    kept: list[Frame] = []
+    analyse(path, P561, jobs=3, keep=kept.append)
+    assert [frame.data for frame in kept] == FRAMES[::17]
+
+
+def test_drops_are_told_in_order_and_cost_their_segments_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = [forge.enhanced("<", (S + n) * 10**6, data) for n, data in enumerate(FRAMES)]
+    for place, total in ((900, 9), (400, 2)):
+        dropped = (5, struct.pack("<Q", total))
+        parts[place:place] = [forge.statistics("<", (S + place) * 10**6, dropped)]
+    path = tmp_path / "x.pcapng"
+    path.write_bytes(
+        forge.section("<", (1, NOTE.to_bytes())) + forge.interface("<") + b"".join(parts)
+    )
+    monkeypatch.setattr(segments, "SEGMENT_BYTES", 33_333)
+    here = 0
+
+    def counted(batch: Batch, sift: Sift) -> Chosen:
+        nonlocal here
+        here += len(batch)
+        return choose(batch, sift)
+
+    monkeypatch.setattr(segments, "choose", counted)
+    with open_capture(path) as reader:
+        numbers = [
+            number
+            for chosen in reader.chosen(Sieve(PortCheck(P561)), jobs=2)
+            for number, _ in chosen.frames
+        ]
+    assert reader.drops == [(S + 400, 2), (S + 900, 9)]
+    assert (reader.packets, reader.error) == (len(FRAMES), None)
+    assert numbers == list(range(1, len(FRAMES) + 1, 17))
+    assert 0 < here < len(FRAMES) / 4

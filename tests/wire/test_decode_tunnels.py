@@ -13,7 +13,7 @@ from scapy.packet import Raw
 
 from rawscan.errors import DecodeError
 from rawscan.model import Frame, Other, Tcp, Udp
-from rawscan.wire.decode import decode, decode_frame
+from rawscan.wire.decode import decode, decode_frame, innermost, upper_layer
 from rawscan.wire.linklayer import IEEE802_11, PPP_HDLC, RADIOTAP
 
 FOUR = IP(src="10.56.1.1", dst="10.56.1.3", ttl=7) / TCP(sport=40000, dport=561, seq=9)
@@ -43,6 +43,14 @@ def test_the_inner_packet_counts(name: str) -> None:
     assert isinstance(packet.body, Tcp)
     assert str(packet.source) in ("10.56.1.1", "fd56:1::1")
     assert (packet.ttl, packet.body.dport, packet.body.seq) == (7, 561, 9)
+
+
+@pytest.mark.parametrize("name", TUNNELS)
+def test_its_bytes_are_given_with_it(name: str) -> None:
+    packet, data = innermost(bytes(TUNNELS[name]))
+    assert packet == decode(bytes(TUNNELS[name]))
+    assert data == bytes(FOUR if packet.source.version == 4 else SIX)
+    assert upper_layer(data) == (20 if packet.source.version == 4 else 40, 6)
 
 
 @pytest.mark.parametrize(
