@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scapy.layers.inet import ICMP, IP, TCP
 
 from rawscan.analysis import analyse
 from rawscan.capture import reader
@@ -15,7 +16,10 @@ from rawscan.capture.batch import Chosen, Frames, Sift, Tally
 from rawscan.capture.reader import CaptureReader
 from rawscan.findings import Analysis
 from rawscan.ports import parse_ports
+from rawscan.wire.linklayer import RAW
 from rawscan.wire.sieve import PortCheck, Sieve
+from tests.capture import forge
+from tests.capture.forged import S
 from tests.test_analysis import ROWS, SHARED
 
 OWN = Path(__file__).parents[1] / "captures"
@@ -54,6 +58,30 @@ def test_every_capture(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for ports in PORTS:
         sifted, slow = both(path, ports, monkeypatch)
         assert sifted == slow
+
+
+def test_silence_after_a_verdict_is_listened_for_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The asker's own kernel answers once, and crosses no wire; that answers do, 443 tells."""
+    me, target, other = "10.0.0.1", "10.0.0.5", "10.0.0.9"
+    probe = IP(src=me, dst=target) / TCP(sport=40000, dport=561, seq=7, flags="S")
+    packets = {
+        **dict.fromkeys(range(5), probe),
+        5: IP(src=me, dst=me) / ICMP(type=3, code=1) / bytes(probe),
+        6: IP(src=me, dst=other) / TCP(sport=40000, dport=443, seq=7, flags="S"),
+        7: IP(src=other, dst=me) / TCP(sport=443, dport=40000, ack=8, flags="SA"),
+        **dict.fromkeys(range(500, 505), probe),
+        900: IP(src=other, dst=me) / TCP(sport=443, dport=40000, ack=8, flags="A"),
+    }
+    records = [forge.record("<", S + at_s, 0, bytes(packet)) for at_s, packet in packets.items()]
+    path = tmp_path / "x.pcap"
+    path.write_bytes(forge.pcap_header(network=RAW) + b"".join(records))
+    sifted, slow = both(path, "561", monkeypatch)
+    assert sifted == slow
+    (finding,) = sifted.findings
+    assert finding.verdict.reason == "no-arp-response"
+    assert finding.history[-1].reason == "no-response"
 
 
 def test_a_capture_that_has_one_of_everything_left_something_out() -> None:
