@@ -15,10 +15,10 @@ TEST_PACKAGES := $(LAB_PACKAGES) nmap masscan zmap tshark tcpdump wireshark-comm
 BENCH_TOOLS := $(LAB_TOOLS) taskset nmap tshark masscan zmap
 BENCH_PACKAGES := $(LAB_PACKAGES) nmap tshark masscan zmap
 
-.PHONY: help venv demo test check format lint types imports lab docs captures bench clean
+.PHONY: help venv demo test check format lint types imports lab docs captures bench bench-captures clean
 
 help: ## Show the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 venv: $(VENV)/.installed ## Make .venv; the program is then .venv/bin/rawscan
 
@@ -76,6 +76,10 @@ bench: venv ## Measure rawscan beside its peers, in namespaces of its own
 # An installed program has its bytecode.
 	$(BIN)/python -m compileall -q rawscan
 	$(BIN)/python -m benchmarks.run $(BENCH_ARGS)
+
+bench-captures: venv ## Measure rawscan beside tcpdump, tshark and zcat, on captures of its own
+	@$(call have,$(TEST_TOOLS)) || $(call apt,$(TEST_PACKAGES))
+	$(BIN)/python -m benchmarks.captures
 
 clean: ## Remove what these targets have made
 	rm -rf $(VENV) out .mypy_cache .ruff_cache .pytest_cache .hypothesis

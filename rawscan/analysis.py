@@ -10,30 +10,27 @@ that the capture goes on long enough.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import numpy as np
-from numpy.typing import NDArray
-
+from rawscan.ask import ask_of
 from rawscan.capture.annotate import Annotator
+from rawscan.capture.batch import Chosen, Tally, choose
 from rawscan.capture.find import sources
 from rawscan.capture.note import SectionNote
 from rawscan.capture.reader import CaptureReader, open_capture
-from rawscan.capture.source import NO_TIME_S
-from rawscan.correlate import CaptureCorrelator, Exchange, ask_of
-from rawscan.engine import LossModel
+from rawscan.correlate import CaptureCorrelator, Exchange
 from rawscan.errors import CaptureError, DecodeError, UsageError
-from rawscan.findings import Analysis, Finding, Spell
+from rawscan.findings import Analysis, Finding
+from rawscan.hearing import listen_again
+from rawscan.judging import Watch, finding_of, has_verdict, learn_losses
 from rawscan.model import (
     DEFAULT_PORT,
     Counts,
-    Evidence,
     Flags,
     Frame,
     Icmp,
@@ -41,45 +38,23 @@ from rawscan.model import (
     Other,
     Packet,
     ProbeKind,
-    Protocol,
-    ReplyKind,
-    Signal,
     Tcp,
     Udp,
 )
 from rawscan.ports import PortSpec, parse_ports
-from rawscan.portstates import history, spells, spells_of_one, with_common_histories
-from rawscan.rules import rule_for, strength
-from rawscan.silence import FOREIGN, OWN, Patience, judge_silence
+from rawscan.portstates import with_common_histories
+from rawscan.silence import FOREIGN, OWN, Patience
 from rawscan.traffic import TrafficObserver, contacts_of
-from rawscan.verdict import TtlBook, judge
-from rawscan.wire.decode import ICMP_ERRORS, decode_frame
+from rawscan.verdict import TtlBook
+from rawscan.wire.decode import ICMP_ERRORS, TUNNELS, VXLAN_PORT, decode_frame
+from rawscan.wire.sieve import AddressCheck, PortCheck, Sieve
 
-_TUNNELS = {4: "IPIP", 41: "6in4", 47: "GRE"}
-"""IP protocols that carry packets which are not looked at."""
-_VXLAN_PORT = 4789
+_MOST_DATAGRAMS = 1 << 12
+"""Fragmented datagrams that are remembered, the oldest go first."""
 _FRAGMENTED = frozenset({1, 6, 17, 58})
 """What is always decoded, unless it is a fragment that is not the first."""
 _SERVICE_PORTS = range(1, 1024)
-_MOST_LOST = 127
-
-
-@dataclass(frozen=True, slots=True)
-class _Watch:
-    """How long, and how well, the capture watched.
-
-    Packets were dropped by the times `drops_s`, and perhaps at any time from `unsure_s` on. Fewer
-    tries than `least_tries` are no silence.
-    """
-
-    until_s: float
-    drops_s: tuple[float, ...]
-    unsure_s: float | None
-    patience: Patience
-    both_ways: bool
-    legible: bool
-    least_tries: int = 1
-    own: bool = False
+_SYN_OR_ACK = int(Flags.SYN | Flags.ACK)
 
 
 def analyse(
@@ -87,30 +62,34 @@ def analyse(
     ports: PortSpec | None = None,
     *,
     silence_wait_s: float | None = None,
+    jobs: int = 1,
     stop: Callable[[], bool] | None = None,
     dissect: bool = False,
     keep: Callable[[Frame], None] | None = None,
+    progress: Callable[[int, int | None], None] | None = None,
 ) -> Analysis:
     """Read one capture and judge every port of `ports` that was probed in it.
 
     Without `ports`, those that a recording of rawscan's says it asked, and else port 561.
     `silence_wait_s` is for how long a foreign capture must go on after the last probe for silence
-    to be a verdict (default 20 s); reading ends early when `stop()` is true, even on a quiet pipe.
-    `dissect` has tshark look at the frames that have to do with the ports; `keep` is given each.
+    to be a verdict (default 20 s). `jobs` processes read a large file. Reading ends early when
+    `stop()` is true, even on a quiet pipe. `dissect` has tshark look at the frames that have to do
+    with the ports; `keep` is given each. `progress` is called with the bytes read and, if that is
+    known, of how many.
     Raises `CaptureError` if the file is no capture at all.
     """
     with open_capture(source, stop=stop) as reader:
         if ports is None:
             ports = _recorded_ports(reader.notes)
-        stop = stop or (lambda: False)
-        one_pass = _Pass(reader, ports, silence_wait_s)
+        stop, progress = stop or (lambda: False), progress or (lambda done, of: None)
+        one_pass = _Pass(reader, ports, silence_wait_s, jobs)
         if keep is not None:
             one_pass.keepers.append(lambda frame, _: keep(frame))
         if not dissect:
-            return one_pass.run(stop)
+            return one_pass.run(stop, progress)
         with closing(Annotator()) as annotator:
             one_pass.keepers.append(annotator.keep)
-            return annotator.annotate(one_pass.run(stop), stop)
+            return annotator.annotate(one_pass.run(stop, progress), stop)
 
 
 def analyse_all(
@@ -139,47 +118,43 @@ class _Pass:
     """One pass over one file."""
 
     def __init__(
-        self, reader: CaptureReader, ports: PortSpec, silence_wait_s: float | None
+        self, reader: CaptureReader, ports: PortSpec, silence_wait_s: float | None, jobs: int
     ) -> None:
         self._reader = reader
         self._ports = ports
+        self._jobs = jobs
+        self._check = PortCheck(ports)
         # Our recordings are judged as the scan was. In others a router beyond the tap may have
         # changed what errors quote, and there is no scan whose verdicts could be forged.
         self._correlator = CaptureCorrelator(ports, strict=any(reader.notes))
         self.keepers: list[Callable[[Frame, int], None]] = []
         self._traffic = TrafficObserver(ports)
         self._counts = Counts()
-        self._undecoded: Counter[str] = Counter()
+        self._tally = Tally()
         self._matched = 0
         self._stopped = False
+        self._receivers: set[IPAddress] = set()
+        # Whose first fragment had to do with the ports: by addresses and identification.
+        self._datagrams: dict[tuple[IPAddress, IPAddress, int | None], bool] = {}
         # Who was sent something that the snaplen made illegible: it may be an answer.
         self._cut_off: set[IPAddress] = set()
-        self._first_s: float | None = None
-        self._last_s: float | None = None
         self._foreign = (
             FOREIGN if silence_wait_s is None else Patience(silence_wait_s, silence_wait_s)
         )
 
-    def run(self, stop: Callable[[], bool]) -> Analysis:
-        for number, frame in enumerate(self._reader, start=1):
+    def run(
+        self, stop: Callable[[], bool], progress: Callable[[int, int | None], None]
+    ) -> Analysis:
+        for chosen in self._reader.chosen(Sieve(self._check), self._jobs):
+            for number, frame in chosen.frames:
+                self._take(frame, number)
+            if self._reader.path is None:
+                self._overhear(chosen)
+            self._tally.add(chosen.tally)
+            progress(*self._reader.how_far())
             if stop():
                 self._stopped = True
                 break
-            self._note_time(frame.time_s)
-            try:
-                packet = decode_frame(frame)
-            except DecodeError as error:
-                self._undecoded[error.cause] += 1
-                continue
-            self._notice_hidden(packet)
-            if len(frame.data) < frame.original_bytes and _says_too_little(packet, self._ports):
-                self._cut_off.add(packet.destination)
-            if _count(self._counts, packet, self._ports):
-                self._matched += 1
-                self._traffic.add(packet, frame.time_s, number)
-                for keep in self.keepers:
-                    keep(frame, number)
-            self._correlator.add(packet, frame.time_s, number)
         self._stopped |= self._reader.stopped
         reader, own = self._reader, self._own_note()
         findings = with_common_histories(list(self._findings(own)))
@@ -190,34 +165,83 @@ class _Pass:
             packets=reader.packets,
             bytes=reader.bytes,
             matched=self._matched,
-            first_s=self._first_s,
-            last_s=self._last_s,
+            first_s=self._tally.first_s,
+            last_s=self._tally.last_s,
             truncated=reader.truncated,
             error=None if reader.error is None else str(reader.error),
             error_offset=None if reader.error is None else reader.error.offset,
             counts=self._counts,
-            undecoded=self._undecoded,
+            undecoded=self._tally.undecoded,
             findings=tuple(findings),
             own=own is not None,
             ports=str(self._ports),
             traffic=self._traffic.finish(contacts_of(findings)),
         )
 
-    def _note_time(self, time_s: float) -> None:
-        if time_s == NO_TIME_S:  # a Simple Packet Block bears no time
+    def _take(self, frame: Frame, number: int) -> None:
+        """Take one frame into account, as far as its packets and times are not counted already."""
+        try:
+            packet = decode_frame(frame)
+        except DecodeError as error:
+            self._tally.undecoded[error.cause] += 1
             return
-        self._first_s = min(time_s, time_s if self._first_s is None else self._first_s)
-        self._last_s = max(time_s, time_s if self._last_s is None else self._last_s)
+        self._notice_hidden(packet)
+        self._receivers.add(packet.destination)
+        if len(frame.data) < frame.original_bytes and _says_too_little(packet, self._ports):
+            self._cut_off.add(packet.destination)
+        matched = _count(self._counts, packet, self._ports)
+        if matched if packet.piece_of is None else self._join(packet, matched):
+            self._matched += 1
+            self._traffic.add(packet, frame.time_s, number)
+            for keep in self.keepers:
+                keep(frame, number)
+        self._correlator.add(packet, frame.time_s, number)
+
+    def _overhear(self, chosen: Chosen) -> None:
+        """Of a stream that cannot be read again, listen at once to those not heard so far."""
+        hearing = self._correlator.hearing
+        mute = {e.source for e in self._correlator.exchanges if not hearing.hears(e.source)}
+        if mute and chosen.batch is not None:
+            theirs = choose(chosen.batch, Sieve(AddressCheck(to=mute, from_=mute)))
+            for _ in hearing.add_frames(frame for _, frame in theirs.frames):
+                pass
+
+    def _listen_again(self, exchanges: Sequence[Exchange]) -> None:
+        """Look for answers to those whose silence would mean something, were they heard."""
+        hearing = self._correlator.hearing
+        # Silence may be the verdict, or a part of the history.
+        silent = (
+            e
+            for e in exchanges
+            if len(e.probes) > 1 or not any(has_verdict(e, one) for one in e.evidence)
+        )
+        mute = {e.source for e in silent if not hearing.hears(e.source)}
+        # Of the frames that were left out, the check knows who got any; of the rest, the set.
+        mute = {a for a in mute if a in self._receivers or self._check.may_have_received(a)}
+        if mute and self._reader.path is not None:
+            look = partial(self._reader.again, jobs=self._jobs)
+            for source in listen_again(mute, look):
+                hearing.note(source)
 
     def _notice_hidden(self, packet: Packet) -> None:
-        """Count what may carry packets of the ports, and is not looked into."""
+        """Count what may carry packets of the ports, and could not be looked into."""
         match packet.body:
-            case Other(protocol) if protocol in _TUNNELS:
-                self._undecoded[f"tunnel: {_TUNNELS[protocol]}"] += 1
-            case Other(protocol) if protocol in _FRAGMENTED:
-                self._undecoded["fragment"] += 1
-            case Udp(dport=port) if port == _VXLAN_PORT:
-                self._undecoded["tunnel: VXLAN"] += 1
+            case Other(protocol) if protocol in TUNNELS:
+                self._tally.undecoded[f"tunnel: {TUNNELS[protocol]}"] += 1
+            case Udp(dport=port) if port == VXLAN_PORT:
+                self._tally.undecoded["tunnel: VXLAN"] += 1
+
+    def _join(self, packet: Packet, matched: bool) -> bool:
+        """Has this fragment to do with the ports? A later one if the first one has."""
+        key = (packet.source, packet.destination, packet.piece_of)
+        if isinstance(packet.body, Other) and packet.body.protocol in _FRAGMENTED:
+            if key not in self._datagrams:
+                self._tally.undecoded["fragment"] += 1
+            return self._datagrams.get(key, False)
+        self._datagrams[key] = matched
+        if len(self._datagrams) > _MOST_DATAGRAMS:
+            del self._datagrams[next(iter(self._datagrams))]
+        return matched
 
     def _own_note(self) -> SectionNote | None:
         """The note of our own recording, if no packet was taken out of it since."""
@@ -237,7 +261,9 @@ class _Pass:
 
     def _findings(self, note: SectionNote | None) -> Iterator[Finding]:
         exchanges = list(self._correlator.exchanges)
-        losses = _learn_losses(exchanges)
+        if note is None:
+            self._listen_again(exchanges)
+        losses = learn_losses(exchanges)
         ttls = TtlBook()
         # Answers of one host to another take one way: where one passed unseen, others may have.
         missed = {(e.source, e.port.target) for e in exchanges if e.unseen}
@@ -250,19 +276,20 @@ class _Pass:
                 continue
             if note is None and (exchange.source, exchange.port.target) in missed:
                 watch = replace(watch, both_ways=False)
-            yield _finding(exchange, watch, losses[exchange.port.protocol], ttls)
+            yield finding_of(exchange, watch, losses[exchange.port.protocol], ttls)
 
-    def _watch(self, note: SectionNote | None, source: IPAddress) -> _Watch:
-        last_s = self._last_s or 0.0
+    def _watch(self, note: SectionNote | None, source: IPAddress) -> Watch:
+        last_s = self._tally.last_s or 0.0
         legible = source not in self._cut_off
         if note is None:
-            return _Watch(last_s, (), None, self._foreign, self._correlator.hears(source), legible)
+            hears = self._correlator.hearing.hears(source)
+            return Watch(last_s, (), None, self._foreign, hears, legible)
         # What the note promises is worth nothing if the file's end is missing.
         until_s = note.until_s if self._whole and note.until_s is not None else last_s
         unsure_s = None if self._drops_are_told(note) else note.dropped_s
         # A scan that came to its end asked as often as it meant to.
         least = 1 if note.complete else note.least_tries or 1
-        return _Watch(until_s, self._drops_s, unsure_s, OWN, True, legible, least, own=True)
+        return Watch(until_s, self._drops_s, unsure_s, OWN, True, legible, least, own=True)
 
     @cached_property
     def _drops_s(self) -> tuple[float, ...]:
@@ -321,81 +348,11 @@ def _count_tcp(counts: Counts, tcp: Tcp, to: bool, from_: bool) -> bool:
     counts.tcp_to += to
     counts.tcp_from += from_
     if tcp.flags is not None:
-        syn, ack = bool(tcp.flags & Flags.SYN), bool(tcp.flags & Flags.ACK)
-        counts.syn += to and syn and not ack
-        counts.syn_ack += from_ and syn and ack
-        counts.rst += from_ and bool(tcp.flags & Flags.RST)
+        flags = int(tcp.flags)
+        counts.syn += to and flags & _SYN_OR_ACK == Flags.SYN.value
+        counts.syn_ack += from_ and flags & _SYN_OR_ACK == _SYN_OR_ACK
+        counts.rst += from_ and bool(flags & Flags.RST.value)
     return to or from_
-
-
-def _learn_losses(exchanges: Sequence[Exchange]) -> dict[Protocol, LossModel]:
-    """What the answered probes say of the path, as the engine learns it during a scan."""
-    losses = {protocol: LossModel() for protocol in Protocol}
-    for exchange in exchanges:
-        model = losses[exchange.port.protocol]
-        model.asked += 1
-        model.replied += any(_has_verdict(exchange, e) for e in exchange.evidence)
-        for e in exchange.evidence:
-            if e.from_target and e.try_number is not None and _has_verdict(exchange, e):
-                # A conversation in UDP may have any number of "tries" before the first answer.
-                lost = min(e.try_number, _MOST_LOST)
-                model.add(_host(exchange), np.array([lost], np.int8))
-                break
-    return losses
-
-
-def _host(exchange: Exchange) -> NDArray[np.uint64]:
-    """The target as the loss model knows hosts: by a number."""
-    return np.array([int(exchange.port.target) & 0xFFFF_FFFF_FFFF_FFFF], np.uint64)
-
-
-def _has_verdict(exchange: Exchange, evidence: Evidence) -> bool:
-    rule = rule_for(exchange.port.kind, evidence.signal, evidence.from_target)
-    return strength(rule) >= 0
-
-
-def _finding(exchange: Exchange, watch: _Watch, losses: LossModel, ttls: TtlBook) -> Finding:
-    evidence, sure, tries = [*exchange.evidence], 1.0, len(exchange.probes)
-    if not watch.own:
-        # The live scan saw no such thing, and a recording must say what it said.
-        evidence += exchange.unseen
-    told = () if tries == 1 else _history(exchange, evidence, watch, losses)
-    if not any(_has_verdict(exchange, e) for e in evidence):
-        times_s = [probe.time_s for probe in exchange.probes]
-        evidence.append(_silence(times_s, watch, tries))
-        (sure,) = losses.confidence(_host(exchange), np.array([tries])).tolist()
-    last_s = max(
-        [p.time_s for p in exchange.probes] + [e.time_s for e in evidence if e.frame_number]
-    )
-    verdict = judge(exchange.port, evidence, tries=tries, confidence=sure, time_s=last_s)
-    hint = ttls.hint(verdict)
-    return Finding(
-        verdict=replace(verdict, hints=(*verdict.hints, hint)) if hint else verdict,
-        source=exchange.source,
-        first_seen_s=min(probe.time_s for probe in exchange.probes),
-        last_seen_s=last_s,
-        probe_frames=tuple(probe.frame_number for probe in exchange.probes),
-        history=told or spells_of_one(exchange, verdict),
-    )
-
-
-def _history(
-    exchange: Exchange, evidence: Sequence[Evidence], watch: _Watch, losses: LossModel
-) -> tuple[Spell, ...]:
-    """What the port's state was over time, as this source saw it.
-
-    A port that has answered before is as likely to have changed as to be unlucky: no odds here.
-    """
-    (loss,) = losses.loss(_host(exchange)).tolist()
-    return history(
-        spells(
-            exchange,
-            evidence,
-            watch.patience.in_all_s,
-            lambda first_s, last_s: _silence((first_s, last_s), watch, len(exchange.probes)),
-            lambda tries: 1.0 - loss**tries,
-        )
-    )
 
 
 def _says_too_little(packet: Packet, ports: PortSpec) -> bool:
@@ -408,20 +365,3 @@ def _says_too_little(packet: Packet, ports: PortSpec) -> bool:
         case Icmp(quoted=Packet(body=Tcp(seq=None))):
             return True
     return False
-
-
-def _silence(times_s: Sequence[float], watch: _Watch, tries: int) -> Evidence:
-    """What it means that nothing came for probes sent at these times, of so many in all."""
-    if not watch.legible:
-        kind = ReplyKind.SILENCE_SNAPLEN
-    elif not watch.both_ways:
-        kind = ReplyKind.SILENCE_ONE_WAY
-    elif NO_TIME_S in times_s or tries < watch.least_tries:
-        kind = ReplyKind.SILENCE_CUT_SHORT  # for all that is known
-    else:
-        span_s = min(times_s), max(times_s)
-        kind = judge_silence(*span_s, watch.until_s, watch.drops_s, watch.patience)
-        unsure = watch.unsure_s is not None and watch.patience.enough_at(*span_s) >= watch.unsure_s
-        if unsure and kind is ReplyKind.SILENCE:
-            kind = ReplyKind.SILENCE_DROPS
-    return Evidence(Signal(kind), None, from_target=False, time_s=watch.until_s)

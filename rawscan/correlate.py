@@ -10,16 +10,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
+from rawscan.ask import Ask, answered_ask, ask_of
+from rawscan.hearing import Hearing
 from rawscan.model import (
     Evidence,
     Flags,
     Icmp,
     IPAddress,
-    Other,
     Packet,
     Port,
     ProbeKind,
-    Protocol,
     ReplyKind,
     Signal,
     Tcp,
@@ -34,7 +34,6 @@ _SWAPPED_S = 1.0
 card, and files that were merged, come out of order by less; an answer proves itself anyway."""
 _REMEMBERED_REPLIES = 1 << 12
 _REMEMBERED_OF_ONE = 8
-_REMEMBERED_FLOWS = 1 << 16
 """Bounds, so that a capture of floods is read in bounded memory; the oldest go first."""
 _HOST_UNREACHABLE = ((4, 3, 1), (6, 1, 3))
 """IP version, type and code of "nobody on the last link has this address"."""
@@ -44,7 +43,7 @@ def signal_of(packet: Packet) -> Signal | None:
     """What kind of reply this packet can be; None if it can be none."""
     match packet.body:
         case Tcp(flags=flags) if flags is not None:
-            return Signal(_tcp_kind(flags))
+            return _SIGNALS[flags]
         case Udp():
             return Signal(ReplyKind.UDP)
         case Icmp(quoted=Packet() as quoted) as icmp:
@@ -57,7 +56,7 @@ def signal_of(packet: Packet) -> Signal | None:
     return None
 
 
-def _tcp_kind(flags: Flags) -> ReplyKind:
+def _tcp_kind(flags: int) -> ReplyKind:
     if flags & Flags.RST:
         return ReplyKind.RST
     if flags & Flags.SYN:
@@ -65,36 +64,9 @@ def _tcp_kind(flags: Flags) -> ReplyKind:
     return ReplyKind.TCP_OTHER
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """Who asks whom, as a packet says: of a reply, seen from the one who asked."""
-
-    source: IPAddress
-    target: IPAddress
-    protocol: Protocol
-    source_port: int
-    port: int
-
-
-def ask_of(packet: Packet) -> Ask | None:
-    """The probe that this packet is, or that the packet quoted in an ICMP error was."""
-    match packet.body:
-        case Tcp(sport=sport, dport=dport):
-            return Ask(packet.source, packet.destination, Protocol.TCP, sport, dport)
-        case Udp(sport=sport, dport=dport):
-            return Ask(packet.source, packet.destination, Protocol.UDP, sport, dport)
-        case Icmp(quoted=Packet(body=Tcp() | Udp()) as quoted):
-            return ask_of(quoted)
-        case Icmp() | Other():
-            return None
-
-
-def answered_ask(packet: Packet) -> Ask | None:
-    """The probe that this packet would be a reply to."""
-    ask = ask_of(packet)
-    if ask is None or isinstance(packet.body, Icmp):
-        return ask
-    return Ask(ask.target, ask.source, ask.protocol, ask.port, ask.source_port)
+# One look instead of several operations on flags, each of which makes an object.
+_SIGNALS = tuple(Signal(_tcp_kind(flags)) for flags in range(256))
+_CONTROL = int(Flags.SYN | Flags.ACK | Flags.RST | Flags.FIN)
 
 
 def proves(kind: ProbeKind, packet: Packet, seq: int, ack: int, sent_id: int | None) -> bool:
@@ -112,12 +84,14 @@ def proves(kind: ProbeKind, packet: Packet, seq: int, ack: int, sent_id: int | N
         case Icmp(quoted=Packet(body=Udp()) as udp) if sent_id is not None:
             return bool(is_identification(udp.source.version, sent_id, udp.identification))
         case Tcp(flags=flags) as tcp if flags is not None:
-            reset = bool(flags & Flags.RST)
+            reply = _SIGNALS[flags].kind
+            reset = reply is ReplyKind.RST
             if kind is ProbeKind.ACK:
                 return reset and tcp.seq == ack
-            if reset or flags & Flags.ACK:
+            if reset or int(flags) & Flags.ACK.value:
                 return tcp.ack == (seq + 1) % _SEQ or (reset and tcp.ack == seq)
-            return Flags.SYN in flags  # Without ACK it acknowledges nothing; the ports must do.
+            # A SYN without ACK acknowledges nothing; the ports must do.
+            return reply is ReplyKind.SYN
     return kind is ProbeKind.UDP
 
 
@@ -226,21 +200,12 @@ class CaptureCorrelator:
         self._begun_there: dict[Ask, float] = {}
         # Replies whose probe may stand a little later in the file, the oldest first.
         self._early: dict[Ask, list[_Seen]] = {}
-        self._heard: set[IPAddress] = set()
-        # What the sources not yet heard have sent: dictionaries know their oldest, sets do not.
-        self._flows: dict[Ask, None] = {}
+        self.hearing = Hearing()
 
     @property
     def exchanges(self) -> Iterator[Exchange]:
         """Every exchange, in the order of its first probe."""
         return iter(self._exchanges.values())
-
-    def hears(self, source: IPAddress) -> bool:
-        """Has an answer to this source been seen? If not, the capture may be one-way.
-
-        Just any packet to it would not do: a tap on the way out sees broadcasts, and others' scans.
-        """
-        return source in self._heard
 
     def add(self, packet: Packet, time_s: float, frame_number: int) -> bool:
         """Take one packet into account; True if it is a probe to one of the ports, or a reply."""
@@ -248,7 +213,7 @@ class CaptureCorrelator:
         if ask is None or answered is None:
             return False
         seen = _Seen(packet, time_s, frame_number)
-        self._listen(packet, ask, answered)
+        self.hearing.add(packet, ask, answered)
         from_port = answered.port in self._ports.of(answered.protocol)
         if from_port and self._add_reply(seen, answered):
             return True
@@ -263,21 +228,6 @@ class CaptureCorrelator:
         if from_port and answered not in self._open:
             self._begun_there.setdefault(answered, time_s)
         return False
-
-    def _listen(self, packet: Packet, ask: Ask, answered: Ask) -> None:
-        """Is this an answer to anything that its receiver has sent? Then answers cross the tap."""
-        asker = answered.source
-        error = isinstance(packet.body, Icmp)
-        if packet.destination == asker and asker not in self._heard and answered in self._flows:
-            # One's own kernel's "no such neighbour" crosses nothing, and a packet to oneself from
-            # the same port answers itself by the look of it.
-            alone = answered.target != asker if error else ask == answered
-            if packet.source != asker or not alone:
-                self._heard.add(asker)
-        if packet.source not in self._heard and not error:
-            self._flows[ask] = None
-            if len(self._flows) > _REMEMBERED_FLOWS:
-                del self._flows[next(iter(self._flows))]
 
     def _add_probe(self, seen: _Seen, ask: Ask) -> bool:
         packet = seen.packet
@@ -301,12 +251,12 @@ class CaptureCorrelator:
             case Udp():
                 return None if self._begun_before(ask, seen.time_s) else ProbeKind.UDP
             case Tcp(flags=flags) as tcp if flags is not None:
-                control = flags & (Flags.SYN | Flags.ACK | Flags.RST | Flags.FIN)
-                if control == Flags.SYN:
+                control = int(flags) & _CONTROL
+                if control == Flags.SYN.value:
                     return ProbeKind.SYN
                 # An ACK out of the blue; in a conversation that was seen to begin it is no probe.
                 blue = not self._begun_before(ask, seen.time_s) and not self._is_conversation(ask)
-                if control == Flags.ACK and not tcp.payload_bytes and blue:
+                if control == Flags.ACK.value and not tcp.payload_bytes and blue:
                     return ProbeKind.ACK
         return None
 
@@ -325,7 +275,9 @@ class CaptureCorrelator:
         that is the SYN's plus one: so there was an answer, seen or not.
         """
         match seen.packet.body:
-            case Tcp(flags=flags, seq=seq, window=0 | None) if flags and flags & Flags.RST:
+            case Tcp(flags=flags, seq=seq, window=0 | None) if (
+                flags and int(flags) & Flags.RST.value
+            ):
                 for exchange, number in reversed(self._open.get(ask, ())):
                     probe = exchange.probes[number]
                     if exchange.port.kind is ProbeKind.SYN and seq == (probe.seq + 1) % _SEQ:
@@ -353,7 +305,7 @@ class CaptureCorrelator:
                 self._add_reply(reply, ask)
             )
             if matched:
-                self._heard.add(ask.source)
+                self.hearing.note(ask.source)
 
     def _add_reply(self, seen: _Seen, answered: Ask) -> bool:
         packet, time_s = seen.packet, seen.time_s

@@ -12,6 +12,10 @@ from ipaddress import IPv4Address, IPv6Address
 
 IPAddress = IPv4Address | IPv6Address
 
+NO_TIME_S = 0.0
+"""`Frame.time_s` of a packet whose file does not say when it was: a Simple Packet Block has no
+timestamp (pcapng draft, section 4.4), and a time past the year 9999 is none."""
+
 DEFAULT_PORT = 561
 """`monitor`: assigned to TCP and UDP, obsolete, answered by almost nothing (IANA)."""
 
@@ -164,7 +168,8 @@ class Packet:
     """One decoded IP packet.
 
     `identification` is IPv4's field of that name, or IPv6's flow label; `dont_fragment` is IPv4's
-    flag, None for IPv6.
+    flag, None for IPv6. `piece_of` is the identification of the datagram of which it is a fragment,
+    None if it is whole.
     """
 
     source: IPAddress
@@ -173,6 +178,7 @@ class Packet:
     body: Tcp | Udp | Icmp | Other
     dont_fragment: bool | None = None
     identification: int | None = None
+    piece_of: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -275,10 +275,10 @@ def ip6(protocol: int, payload: bytes) -> bytes:
 
 INNER = Tape().probe(0)
 CARRIERS: list[tuple[str, bytes]] = [
-    ("tunnel: IPIP", ip(4, INNER)),
-    ("tunnel: 6in4", ip(41, ip6(6, INNER[20:]))),
-    ("tunnel: GRE", ip(47, b"\0\0\x08\0" + INNER)),
-    ("tunnel: GRE", ip6(47, b"\0\0\x08\0" + INNER)),
+    ("tunnel: IPIP", ip(4, INNER[:19])),
+    ("tunnel: 6in4", ip(41, b"\x45")),
+    ("tunnel: GRE", ip(47, b"\0\0\x88\x0b" + INNER)),
+    ("tunnel: GRE", ip6(47, b"\0\1\x08\0" + INNER)),
     ("tunnel: VXLAN", ip(17, struct.pack("!HHHH", 5, 4789, 16 + len(INNER), 0) + INNER)),
     ("fragment", ip(6, INNER[20:], fragment=5)),
     ("fragment", ip(17, INNER[20:], fragment=0x2005)),
@@ -290,6 +290,31 @@ def test_what_is_not_looked_into_is_counted(cause: str, frame: bytes, tmp_path: 
     tape = Tape([(0.0, frame, "out"), (1.0, frame, "out")])
     found = foreign(tape, tmp_path)
     assert (dict(found.undecoded), found.findings, found.matched) == ({cause: 2}, (), 0)
+
+
+@pytest.mark.parametrize(
+    "carrier", [ip(4, INNER), ip(47, b"\0\0\x08\0" + INNER), ip6(4, INNER), ip(4, ip(4, INNER))]
+)
+def test_a_probe_in_a_tunnel_is_a_probe(carrier: bytes, tmp_path: Path) -> None:
+    found = foreign(Tape([(0.0, carrier, "out"), (1.0, replies.rst(INNER), "in")]), tmp_path)
+    assert (found.counts.syn, found.counts.rst, found.matched) == (1, 1, 2)
+    assert said(found)[str(TARGET), "syn"] == "closed reset"
+    assert not found.undecoded
+
+
+@pytest.mark.parametrize(
+    ("first", "matched", "unknown"),
+    [([ip(6, INNER[20:], 0x2000)], 3, 0), ([ip(6, INNER[:20], 0x2000)], 0, 0), ([], 0, 2)],
+    ids=["of the port", "of another", "not seen"],
+)
+def test_later_fragments_are_joined_to_the_first(
+    first: list[bytes], matched: int, unknown: int, tmp_path: Path
+) -> None:
+    """They are matched with it, and counted no second time as segments: tshark does not either."""
+    frames = [*first, ip(6, bytes(8), 0x2003), ip(6, bytes(8), 4)]
+    found = foreign(Tape([(0.0, frame, "out") for frame in frames]), tmp_path)
+    assert (found.matched, found.undecoded["fragment"]) == (matched, unknown)
+    assert found.counts.tcp_to == found.counts.syn == (1 if matched else 0)
 
 
 @pytest.mark.parametrize("frame", [ip(89, b"hello"), ip(6, INNER[20:], fragment=0x2000), INNER])

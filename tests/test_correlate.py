@@ -8,10 +8,7 @@ from dataclasses import replace
 import pytest
 
 from rawscan.correlate import (
-    Ask,
     LiveCorrelator,
-    answered_ask,
-    ask_of,
     proves,
     signal_of,
 )
@@ -22,7 +19,6 @@ from rawscan.model import (
     Packet,
     Port,
     ProbeKind,
-    Protocol,
     ReplyKind,
     Signal,
     Tcp,
@@ -129,24 +125,6 @@ def test_our_own_host_unreachable_is_no_neighbour() -> None:
 def test_scanning_our_own_address_is_no_missing_neighbour() -> None:
     probe = Sent(SYN, target=ME).packet
     assert signal_of(icmp(ME, ME, probe, 3, 1)) == Signal(ReplyKind.ICMP, 3, 1)
-
-
-def test_asks() -> None:
-    probe, ask = Sent(SYN).packet, Ask(ME, TARGET, Protocol.TCP, Sent(SYN).sport, 561)
-    assert ask_of(probe) == ask
-    assert answered_ask(Sent(SYN).reply(R | A)) == ask
-    assert ask_of(icmp(ROUTER, ME, probe)) == answered_ask(icmp(ROUTER, ME, probe)) == ask
-    datagram = Ask(ME, TARGET, Protocol.UDP, 40000, 561)
-    assert ask_of(udp(ME, 40000, TARGET, 561)) == datagram
-    assert answered_ask(udp(TARGET, 561, ME, 40000)) == datagram
-    for nothing in (
-        icmp(ROUTER, ME, None),
-        icmp(ROUTER, ME, Packet(ME, TARGET, 1, Other(6))),
-        icmp(ROUTER, ME, icmp(ME, TARGET, probe)),
-        Packet(TARGET, ME, 64, Other(6)),
-    ):
-        assert ask_of(nothing) is None
-        assert answered_ask(nothing) is None
 
 
 @pytest.mark.parametrize(

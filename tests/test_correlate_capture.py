@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 
 from rawscan.correlate import (
-    _REMEMBERED_FLOWS,
     _REMEMBERED_OF_ONE,
     _REMEMBERED_REPLIES,
     CaptureCorrelator,
 )
+from rawscan.hearing import _REMEMBERED_FLOWS
 from rawscan.model import (
     Flags,
     IPAddress,
@@ -181,30 +181,30 @@ def test_udp() -> None:
 
 def test_only_an_answer_to_a_source_is_heard() -> None:
     capture = Capture(syn(100))
-    assert not capture.correlator.hears(ME)
+    assert not capture.correlator.hearing.hears(ME)
     # Somebody talks to the prober, as in a capture of what comes in: no answer, so no proof.
     capture.correlator.add(tcp(STRANGER, 80, ME, 5000, S | A), 200.0, 2)
-    assert not capture.correlator.hears(ME)
+    assert not capture.correlator.hearing.hears(ME)
     capture.correlator.add(back(A, 7), 201.0, 3)
-    assert capture.correlator.hears(ME)
-    assert not capture.correlator.hears(STRANGER)
+    assert capture.correlator.hearing.hears(ME)
+    assert not capture.correlator.hearing.hears(STRANGER)
 
 
 def test_an_icmp_error_that_quotes_a_packet_of_the_source_is_heard() -> None:
     sent = udp(ME, 5353, STRANGER, 53)
-    assert Capture(sent, icmp(ROUTER, ME, sent)).correlator.hears(ME)
+    assert Capture(sent, icmp(ROUTER, ME, sent)).correlator.hearing.hears(ME)
     # Nobody has seen that packet; and here somebody else is told of it.
-    assert not Capture(icmp(ROUTER, ME, sent)).correlator.hears(ME)
-    assert not Capture(sent, icmp(ROUTER, STRANGER, sent)).correlator.hears(ME)
+    assert not Capture(icmp(ROUTER, ME, sent)).correlator.hearing.hears(ME)
+    assert not Capture(sent, icmp(ROUTER, STRANGER, sent)).correlator.hearing.hears(ME)
 
 
 def test_what_a_host_says_to_itself_proves_nothing_but_on_loopback() -> None:
     sent = udp(ME, 5353, STRANGER, 53)
-    assert not Capture(sent, icmp(ME, ME, sent, 3, 1)).correlator.hears(ME)
+    assert not Capture(sent, icmp(ME, ME, sent, 3, 1)).correlator.hearing.hears(ME)
     mirror = udp(ME, 53, ME, 53)
-    assert not Capture(mirror, mirror).correlator.hears(ME)
+    assert not Capture(mirror, mirror).correlator.hearing.hears(ME)
     local = udp(ME, 5353, ME, 53)
-    assert Capture(local, icmp(ME, ME, local, 3, 3)).correlator.hears(ME)
+    assert Capture(local, icmp(ME, ME, local, 3, 3)).correlator.hearing.hears(ME)
 
 
 def test_memory_of_who_said_what_is_bounded() -> None:
@@ -215,9 +215,9 @@ def test_memory_of_who_said_what_is_bounded() -> None:
         capture.correlator.add(old if number == 0 else flow, 100.0, number + 1)
     capture.correlator.add(new, 100.0, 0)
     capture.correlator.add(udp(STRANGER, 53, ME, 5353), 100.0, 0)
-    assert not capture.correlator.hears(ME)
+    assert not capture.correlator.hearing.hears(ME)
     capture.correlator.add(udp(STRANGER, 53, ME, 5354), 100.0, 0)
-    assert capture.correlator.hears(ME)
+    assert capture.correlator.hearing.hears(ME)
 
 
 def test_an_error_delivered_to_somebody_else_is_no_evidence() -> None:
@@ -238,7 +238,7 @@ def test_file_order_swapped_and_time_right() -> None:
     assert capture.story == [("10.56.1.1", "syn", [2], [("syn-ack", 0, 1)])]
     (exchange,) = capture.correlator.exchanges
     assert exchange.evidence[0].rtt_s == pytest.approx(0.001)
-    assert capture.correlator.hears(ME)
+    assert capture.correlator.hearing.hears(ME)
     probe = udp(ME, 40000, TARGET, 561)
     for reply, said in (
         (udp(TARGET, 561, ME, 40000), "udp"),

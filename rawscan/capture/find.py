@@ -17,7 +17,9 @@ from rawscan.errors import CaptureError
 Source = Path | BinaryIO | CaptureError
 """What is to be read, or what is wrong with it."""
 
-ENDINGS = (".pcap", ".pcapng", ".cap", ".pcap.gz", ".pcapng.gz")
+_FORMATS = (".pcap", ".pcapng", ".cap")
+_PACKINGS = (".gz", ".zst", ".xz", ".lz4", ".bz2")
+ENDINGS = (*_FORMATS, *(name + packing for name in _FORMATS for packing in _PACKINGS))
 
 
 def sources(names: Sequence[str], stop: Callable[[], bool] = lambda: False) -> Iterator[Source]:
@@ -64,4 +66,7 @@ def _captures_in(directory: Path, stop: Callable[[], bool]) -> Iterator[Source]:
         yield CaptureError(f"{failure.filename}: cannot be looked into: {failure.strerror}")
     yield from sorted(found)
     if not found and not failures:
-        yield CaptureError(f"{directory}: holds no file that ends in {' '.join(ENDINGS)}")
+        yield CaptureError(
+            f"{directory}: holds no file that ends in {' '.join(_FORMATS)},"
+            f" nor in one of them and {' '.join(_PACKINGS)}"
+        )

@@ -7,53 +7,38 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, Self
 
-from rawscan.capture.note import LATEST_S, SectionNote
-from rawscan.capture.source import MAX_BYTES, NO_TIME_S, Source
-from rawscan.model import Frame
-
-SECTION_MAGIC: Final = b"\x0a\x0d\x0d\x0a"
-"""The Section Header Block's type: the same in both byte orders, and broken by FTP in text mode."""
-
-SECTION_BLOCK = int.from_bytes(SECTION_MAGIC, "big")
-INTERFACE_BLOCK = 0x00000001
-OBSOLETE_PACKET_BLOCK = 0x00000002
-SIMPLE_PACKET_BLOCK = 0x00000003
-STATISTICS_BLOCK = 0x00000005
-ENHANCED_PACKET_BLOCK = 0x00000006
-
-OPT_ENDOFOPT = 0
-OPT_COMMENT = 1
-IF_TSRESOL = 9
-IF_TSOFFSET = 14
-ISB_IFDROP = 5
+from rawscan.capture.batch import Batch
+from rawscan.capture.blocks import (
+    DATA_AT,
+    ENHANCED_PACKET_BLOCK,
+    IF_TSOFFSET,
+    IF_TSRESOL,
+    INTERFACE_BLOCK,
+    ISB_IFDROP,
+    OBSOLETE_PACKET_BLOCK,
+    OPT_COMMENT,
+    OPT_ENDOFOPT,
+    SECTION_BLOCK,
+    SECTION_MAGIC,
+    SIMPLE_PACKET_BLOCK,
+    SMALLEST_BLOCK_BYTES,
+    STATISTICS_BLOCK,
+    Blocks,
+    Interface,
+)
+from rawscan.capture.lanes import Chain, Words, walk
+from rawscan.capture.note import SectionNote
+from rawscan.capture.parser import RecordParser
+from rawscan.capture.source import CHUNK_BYTES, MAX_BYTES, Source
+from rawscan.errors import CaptureError
+from rawscan.model import NO_TIME_S, Frame
 
 _BYTE_ORDERS: Final = {b"\x1a\x2b\x3c\x4d": ">", b"\x4d\x3c\x2b\x1a": "<"}
-_SMALLEST_BLOCK_BYTES = 12
 
-_Fields = Callable[[bytes, int], tuple[int, ...]]
+_Fields = Callable[[bytearray, int], tuple[int, ...]]
 """`unpack_from` of a record."""
-
-
-@dataclass(frozen=True, slots=True)
-class Interface:
-    """An Interface Description Block (section 4.2).
-
-    `snaplen` 0 is no limit. A timestamp of t ticks is `(t + offset_ticks) / ticks_per_s` seconds
-    since the Unix epoch.
-    """
-
-    linktype: int
-    snaplen: int
-    ticks_per_s: int
-    offset_ticks: int
-
-    def time_s(self, ticks: int) -> float:
-        """Seconds since the Unix epoch; `NO_TIME_S` for what no calendar has."""
-        time_s = (ticks + self.offset_ticks) / self.ticks_per_s
-        return time_s if 0 <= time_s < LATEST_S else NO_TIME_S
 
 
 class _Codec:
@@ -70,17 +55,16 @@ class _Codec:
         self.obsolete = struct.Struct(f"{order}HxxIIII").unpack_from
 
 
-class PcapngParser:
+class PcapngParser(RecordParser):
     """One pcapng file. The constructor reads the first section header and raises if it is bad.
 
     `linktypes`, `notes` and `drops` grow while `frames` goes through the file.
     """
 
     def __init__(self, source: Source) -> None:
-        self._source = source
+        super().__init__(source)
         self.linktypes: list[int] = []
         self.notes: list[SectionNote | None] = []
-        self.drops: list[tuple[float, int]] = []
         self._interfaces: list[Interface] = []
         self._codec = _Codec("<")
         _, body, end = self._next_block()
@@ -88,26 +72,94 @@ class PcapngParser:
         source.position = end + 4
 
     def frames(self) -> Iterator[Frame]:
-        """Every whole packet. Raises `CaptureError` where the file is cut short or damaged."""
+        """Every whole packet. Raises `CaptureError` where the file ends too early, or in damage."""
+        source = self._source
+        while source.more():
+            try:
+                frame = self._read_block()
+            except CaptureError as error:
+                self._go_on_after(error)
+                continue
+            if frame is not None:
+                yield frame
+
+    def _read_block(self) -> Frame | None:
+        """Read a block and go on to the next; gives the packet, if it is one."""
+        kind, body, end = self._next_block()
+        frame = self._frame(kind, body, end)
+        self._source.position = end + 4
+        return frame
+
+    def _frame(self, kind: int, body: int, end: int) -> Frame | None:
+        """Read a block; gives the packet, if it is one."""
+        if kind == ENHANCED_PACKET_BLOCK:
+            return self._timed(self._codec.enhanced, body, end)
+        if kind == SIMPLE_PACKET_BLOCK:
+            return self._simple(body, end)
+        if kind == OBSOLETE_PACKET_BLOCK:
+            return self._timed(self._codec.obsolete, body, end)
+        if kind == SECTION_BLOCK:
+            self._section(body, end)
+        elif kind == INTERFACE_BLOCK:
+            self._interface(body, end)
+        elif kind == STATISTICS_BLOCK and self.notes[-1] is not None:
+            self._statistics(body, end)
+        return None
+
+    def batches(self, stop: int | None = None) -> Iterator[Batch]:
+        """The same packets, many at once; those of the blocks that begin before the offset `stop`.
+
+        A batch ends where a block changes how later ones are read, and is good until the next one
+        is asked for.
+        """
+        source = self._source
+        while (stop is None or source.offset < stop) and source.more():
+            source.need(CHUNK_BYTES)
+            try:
+                self._next_block()  # makes room for it
+            except CaptureError as error:
+                self._go_on_after(error)
+                continue
+            blocks = Blocks(self._words(self._codec.order), self._interfaces)
+            last = source.end if stop is None else source.position + stop - source.offset
+            walked = walk(blocks.words, blocks, source.position, min(last, source.end), source.end)
+            if walked.end > source.position:
+                source.position = walked.end
+                yield from blocks.batch(walked)
+                continue
+            try:
+                if self._read_block() is not None:
+                    raise AssertionError("a packet that is one for only one of two readers")
+            except CaptureError as error:
+                self._go_on_after(error)
+
+    def prepare(self) -> None:
+        """Go to the first packet: past the interfaces that are described before it."""
         source = self._source
         while source.more():
             kind, body, end = self._next_block()
-            frame = None
-            if kind == ENHANCED_PACKET_BLOCK:
-                frame = self._timed(self._codec.enhanced, body, end)
-            elif kind == SIMPLE_PACKET_BLOCK:
-                frame = self._simple(body, end)
-            elif kind == OBSOLETE_PACKET_BLOCK:
-                frame = self._timed(self._codec.obsolete, body, end)
-            elif kind == SECTION_BLOCK:
-                self._section(body, end)
-            elif kind == INTERFACE_BLOCK:
-                self._interface(body, end)
-            elif kind == STATISTICS_BLOCK and self.notes[-1] is not None:
-                self._statistics(body, end)
+            if kind in DATA_AT:
+                return
+            self._frame(kind, body, end)
             source.position = end + 4
-            if frame is not None:
-                yield frame
+
+    @property
+    def state(self) -> object:
+        """All that later blocks are read by, and what was found besides packets and drops."""
+        found = tuple(self._interfaces), tuple(self.notes), tuple(self.linktypes)
+        return self._codec.order, *found
+
+    def at(self, source: Source) -> Self:
+        """A parser of the same section that goes on with another source."""
+        other = super().at(source)
+        other._interfaces, other.notes, other.linktypes = (
+            list(self._interfaces), list(self.notes), list(self.linktypes),
+        )  # fmt: skip
+        return other
+
+    def _chain(self) -> tuple[Words, Chain]:
+        words = self._words(self._codec.order)
+        return words, Blocks(words, self._interfaces)
 
     def _next_block(self) -> tuple[int, int, int]:
         """Type of the block at the source's position, and where in `data` its body is.
@@ -115,13 +167,13 @@ class PcapngParser:
         The position is left at the block, for the offset in error messages (section 3.1).
         """
         source = self._source
-        if not source.need(_SMALLEST_BLOCK_BYTES):
+        if not source.need(SMALLEST_BLOCK_BYTES):
             raise source.cut("a block")
         position = source.position
         if source.data[position : position + 4] == SECTION_MAGIC:
             self._codec = self._codec_of_section()
         kind, length = self._codec.block(source.data, position)
-        if length < _SMALLEST_BLOCK_BYTES or length % 4 or length > MAX_BYTES:
+        if length < SMALLEST_BLOCK_BYTES or length % 4 or length > MAX_BYTES:
             raise source.damage(f"a block of {length} bytes (type {kind:#x})")
         if not source.need(length):
             raise source.cut(f"a block (type {kind:#x})")
@@ -135,7 +187,7 @@ class PcapngParser:
     def _codec_of_section(self) -> _Codec:
         """Byte order from the byte-order magic (section 4.1); the length depends on it."""
         source = self._source
-        magic = source.data[source.position + 8 : source.position + 12]
+        magic = bytes(source.data[source.position + 8 : source.position + 12])
         order = _BYTE_ORDERS.get(magic)
         if order is None:
             raise source.damage(f"a section header with byte-order magic {magic.hex(' ')}")
@@ -194,7 +246,7 @@ class PcapngParser:
                 return
             if start + 4 + length > end:
                 raise source.damage(f"an option (code {code}) longer than its block")
-            yield code, source.data[start + 4 : start + 4 + length]
+            yield code, bytes(source.data[start + 4 : start + 4 + length])
             start += 4 + length + -length % 4
 
     def _timed(self, fields_of: _Fields, body: int, end: int) -> Frame:
@@ -223,7 +275,7 @@ class PcapngParser:
             raise self._source.damage(
                 f"a packet of {captured} bytes in a block with room for {end - start}"
             )
-        return self._source.data[start : start + captured]
+        return bytes(self._source.data[start : start + captured])
 
     def _interface_number(self, number: int, what: str = "a packet") -> Interface:
         if number >= len(self._interfaces):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -25,6 +27,7 @@ from rawscan.cli.common import (
     warn,
 )
 from rawscan.cli.explaining import check_explain, explain_findings, explain_option
+from rawscan.cli.progress import Progress
 from rawscan.errors import INTERRUPTED, CaptureError, UsageError
 from rawscan.output.files import check_apart
 from rawscan.output.records import Record, analysis_records, history_record
@@ -67,8 +70,14 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="Write the frames that have to do with the ports into a pcapng file.",
 )
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Processes that read, of a large file or of several files at once. Default: one a core.",
+)
 def command(**options: Any) -> int:
-    """Read captures (pcap, pcapng, gzip of them; - is standard input) and judge the ports.
+    """Read captures (pcap, pcapng, packed or not; - is standard input) and judge the ports.
 
     Files, directories of them and patterns such as 'logs/*.pcap', in one run. Tells the state of
     each port that was probed and how it changed, who probed it and with what, what was said in
@@ -83,11 +92,17 @@ def command(**options: Any) -> int:
         sources = list(sources_of(options["files"], stop))
         named = [source for source in sources if not isinstance(source, CaptureError)]
         told = _Told(options["explain"])
-        how = {"silence_wait_s": options["silence_wait"], "dissect": options["dissect"]}
         with _extracting(options["extract"], options["outputs"], named) as keep:
+            how = _How(
+                ports,
+                options["silence_wait"],
+                options["jobs"] or _cores(),
+                options["dissect"],
+                keep,
+            )
             results = Results(options["outputs"], options["as_json"], named)
             try:
-                code = _read_all(sources, results, told, ports, how | {"keep": keep}, stop)
+                code = _read_all(sources, results, told, how, stop)
                 told.write_changes(results)
             finally:
                 results.close()
@@ -106,26 +121,18 @@ def _read_all(
     sources: Sequence[Source],
     results: Results,
     told: _Told,
-    ports: PortSpec | None,
-    how: dict[str, Any],
+    how: _How,
     stop: Callable[[], bool],
 ) -> int:
     """Read one source after the other, whatever is wrong with some; gives the exit code."""
-    from rawscan.analysis import analyse
     from rawscan.capture.waiting import StoppedError
 
     code = 0
-    for source in sources:
-        if stop():
+    for found in _analyses(sources, how, stop):
+        if isinstance(found, StoppedError):
             break
-        try:
-            if isinstance(source, CaptureError):
-                raise source
-            found = analyse(source, ports, stop=stop, **how)
-        except StoppedError:
-            break
-        except CaptureError as error:
-            warn(str(error))
+        if isinstance(found, CaptureError):
+            warn(str(found))
             code = 1
             continue
         told.add(found)
@@ -139,6 +146,76 @@ def _read_all(
         warn("interrupted: the rest of the captures was not read")
         return INTERRUPTED
     return code
+
+
+def _analyses(
+    sources: Sequence[Source], how: _How, stop: Callable[[], bool]
+) -> Iterator[Analysis | CaptureError]:
+    """What becomes of each source, in order: many small files side by side, a large one shared."""
+    from rawscan.capture.forked import can_fork, in_order
+    from rawscan.capture.segments import can_share
+
+    small = all(
+        isinstance(s, CaptureError)
+        or (isinstance(s, Path) and s.is_file() and not can_share(s.stat().st_size, how.jobs))
+        for s in sources
+    )
+    if how.side_by_side and len(sources) > 1 and small and can_fork():
+        with in_order(lambda number: _analysis(sources[number], how, stop), len(sources),
+                      how.jobs) as results:  # fmt: skip
+            for source, result in zip(sources, results, strict=True):
+                if stop():
+                    return
+                yield result or _analysis(source, how, stop)
+        return
+    for source in sources:
+        if stop():
+            return
+        yield _analysis(source, how, stop)
+
+
+def _analysis(source: Source, how: _How, stop: Callable[[], bool]) -> Analysis | CaptureError:
+    from rawscan.analysis import analyse
+
+    if isinstance(source, CaptureError):
+        return source
+    progress = Progress(str(source) if isinstance(source, Path) else "standard input")
+    try:
+        return analyse(
+            source,
+            how.ports,
+            silence_wait_s=how.silence_wait_s,
+            jobs=how.jobs,
+            dissect=how.dissect,
+            keep=how.keep,
+            stop=stop,
+            progress=progress,
+        )
+    except CaptureError as error:
+        return error
+    finally:
+        progress.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _How:
+    """How captures are to be read: see `rawscan.analysis.analyse`."""
+
+    ports: PortSpec | None
+    silence_wait_s: float | None
+    jobs: int
+    dissect: bool
+    keep: Callable[[Frame], None] | None
+
+    @property
+    def side_by_side(self) -> bool:
+        """May several files be read at once? Not where their frames go on from here, in order."""
+        return self.jobs > 1 and not self.dissect and self.keep is None
+
+
+def _cores() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0))
 
 
 @contextmanager

@@ -8,7 +8,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from rawscan.correlate import LiveCorrelator, ask_of
+from rawscan.ask import ask_of
+from rawscan.correlate import LiveCorrelator
 from rawscan.engine import TARGET, Answer, Arrivals
 from rawscan.errors import DecodeError
 from rawscan.model import (

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from rawscan.analysis import analyse
+from rawscan.ask import Ask, answered_ask, ask_of
 from rawscan.capture.reader import open_capture
-from rawscan.correlate import Ask, answered_ask, ask_of
 from rawscan.errors import DecodeError, UsageError
 from rawscan.findings import Finding
 from rawscan.model import (
@@ -33,7 +33,7 @@ from rawscan.model import (
 from rawscan.ports import PortSpec, parse_ports
 from rawscan.rules import BY_ID, Rule, rule_for
 from rawscan.teach.shelf import capture_of
-from rawscan.wire.decode import decode
+from rawscan.wire.decode import innermost
 from rawscan.wire.linklayer import ip_offset
 
 _Flow = frozenset[tuple[IPAddress, int]]
@@ -146,8 +146,7 @@ class _Gathered:
     def add(self, frame_number: int, frame: Frame) -> None:
         """Keep this packet if it belongs to a finding, or to a conversation that one began."""
         try:
-            data = frame.data[ip_offset(frame.linktype, frame.data) :]
-            packet = decode(data)
+            packet, data = innermost(frame.data[ip_offset(frame.linktype, frame.data) :])
         except DecodeError:
             return
         flow = _flow(packet)

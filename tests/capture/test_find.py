@@ -38,6 +38,13 @@ def test_names(name: str, found: list[str], folder: Path) -> None:
     assert list(map(str, sources([name]))) == found
 
 
+def test_packed_captures_in_directories(tmp_path: Path) -> None:
+    names = ["a.cap.lz4", "b.pcap.bz2", "c.pcapng.xz", "d.pcapng.zst"]
+    for name in (*names, "notes.txt.gz", "e.pcap.zip"):
+        (tmp_path / name).touch()
+    assert list(sources([str(tmp_path)])) == [tmp_path / name for name in names]
+
+
 def test_standard_input_and_the_order_of_the_names(folder: Path) -> None:
     assert list(sources(["b.pcapng", "-", "a.pcap"])) == [
         Path("b.pcapng"), sys.stdin.buffer, Path("a.pcap"),

@@ -6,7 +6,7 @@ import gzip
 import struct
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rawscan.capture.note import SectionNote
@@ -109,6 +109,7 @@ def test_damage_in_the_gzip_is_not_a_cut() -> None:
     assert f"after byte (unpacked) {len(whole)}" in str(reader.error)
 
 
+@settings(deadline=None)
 @given(st.sampled_from(["pcap<us", "pcap>ns", "pcapng<", "pcapng>"]), st.binary(max_size=400))
 def test_junk_after_a_header_neither_fails_nor_loops(name: str, junk: bytes) -> None:
     heads = 2 if name.startswith("pcapng") else 1
@@ -117,6 +118,7 @@ def test_junk_after_a_header_neither_fails_nor_loops(name: str, junk: bytes) -> 
     assert reader.error is None or reader.error.offset is not None
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from(sorted(FORGED)),
     st.lists(st.tuples(st.integers(0, 2000), st.integers(0, 255)), max_size=6),

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from rawscan.correlate import ask_of
+from rawscan.ask import ask_of
 from rawscan.engine import Settings
 from rawscan.errors import UsageError
 from rawscan.model import Frame, IPAddress, ProbeKind

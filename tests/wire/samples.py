@@ -68,7 +68,8 @@ def headers(draw: st.DrawFn, version: int, upper: int) -> tuple[Any, Packet]:
     header.nh = kinds[0] if kinds else upper
     for kind, following in zip(kinds, [*kinds, upper][1:], strict=True):
         header /= Raw(bytes([following]) + EXTENSIONS[kind][1:])
-    return header, record
+    # Of the extension headers only the fragment's says that this is a piece of something.
+    return header, replace(record, piece_of=7 if 44 in kinds else None)
 
 
 @st.composite

@@ -15,7 +15,8 @@ from scapy.layers.inet import ICMP, IP, TCP, UDP, IPOption_NOP
 from scapy.layers.inet6 import IPv6, IPv6ExtHdrFragment, IPv6ExtHdrHopByHop
 from scapy.packet import Raw
 
-from rawscan.correlate import answered_ask, signal_of
+from rawscan.ask import answered_ask
+from rawscan.correlate import signal_of
 from rawscan.errors import DecodeError
 from rawscan.model import Flags, Frame, Icmp, Packet, ReplyKind, Signal, Tcp
 from rawscan.wire.batch import NO_REPLY, NONE, Replies, decode_batch

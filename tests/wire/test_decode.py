@@ -134,6 +134,23 @@ def test_first_fragments_have_ports() -> None:
     assert (body.sport, body.dport, body.seq, body.flags) == (40000, 561, 9, Flags.SYN)
 
 
+@pytest.mark.parametrize(("flags", "offset"), [("MF", 0), ("MF", 3), (0, 3)])
+def test_fragments_say_of_which_datagram_they_are(flags: str | int, offset: int) -> None:
+    tcp = Raw(bytes(TCP(sport=1, dport=561)))
+    assert decode(ipv4(tcp, proto=6, id=77, flags=flags, frag=offset)).piece_of == 77
+    fragment = IPv6ExtHdrFragment(nh=6, offset=offset, m=1 if flags else 0, id=0xABCDEF01)
+    six = IPv6(src=V6[0], dst=V6[1]) / fragment / tcp
+    assert decode(bytes(six)).piece_of == 0xABCDEF01
+
+
+def test_what_is_whole_is_no_piece() -> None:
+    tcp = Raw(bytes(TCP(sport=1, dport=561)))
+    assert decode(ipv4(tcp, proto=6, id=77, flags="DF")).piece_of is None
+    # RFC 6946: an atomic fragment.
+    six = IPv6(src=V6[0], dst=V6[1]) / IPv6ExtHdrFragment(nh=6, offset=0, m=0, id=7) / tcp
+    assert decode(bytes(six)).piece_of is None
+
+
 def test_a_quote_of_exactly_eight_bytes() -> None:
     # RFC 792: the IP header, options and all, plus the first 64 bits of what it carried.
     option = IPOption_RR(pointer=4, routers=["0.0.0.0"] * 3)

@@ -83,7 +83,7 @@ def test_raw_ip_begins_at_once(linktype: int) -> None:
         (276, b"\x08\x06" + b"\0" * 18, "ethertype 0x0806"),
         (9, b"\xff\x03\xc0\x21", "PPP protocol 0xc021"),
         (0, b"\x07\0\0\0", "address family 7"),
-        (127, b"\0" * 64, "link type 127"),
+        (147, b"\0" * 64, "link type 147"),
         (-1, b"", "link type -1"),
     ],
 )
