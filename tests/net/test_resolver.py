@@ -171,7 +171,7 @@ def endless() -> list[Any]:
 
         with Resolver(path_to("10.9.16.1"), 4, rate_pps=5000, capacity=100) as resolver:
             answered = 0
-            for answers in islice(resolver.stream(blocks()), 400):
+            for answers in islice(resolver.stream(blocks()), 4000):
                 assert answers.resolved.all()
                 answered += len(answers.addresses)
                 assert taken - answered <= 100 + 50
