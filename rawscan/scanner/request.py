@@ -139,6 +139,10 @@ AUTO_NEIGHBOURS = 8
 has no room for probes to any more of them."""
 
 
+KERNELS_NEIGHBOURS = 1000
+"""More than Linux keeps in its neighbour table (`gc_thresh3`, 1,024), which the raw IP link needs:
+then the packet link is taken even if one of the targets is our own address, which it cannot ask."""
+
 AUTO_XDP_PORTS, AUTO_XDP_PPS = 1 << 16, 100_000.0
 """From so many ports, at such a rate, `auto` takes the xdp link: its 15 ms of setting up are earned
 back, and it takes 0.85 of the packet link's processor time (decision 5). At lower rates there is
@@ -199,6 +203,8 @@ def _wants_ethernet(request: Request) -> bool:
     with PathFinder(request.interface, request.source_ip) as finder:
         paths = [way for way in ways_of(finder, request.targets) if isinstance(way, Path)]
         neighbours = sum(part.targets.count for part in on_link(finder, request.targets))
+    if neighbours > KERNELS_NEIGHBOURS:  # our own address is not worth a table that overflows
+        paths = [path for path in paths if path.kind is not LinkKind.LOOPBACK]
     if {path.kind for path in paths} != {LinkKind.ETHERNET}:
         return False
     if len({path.interface for path in paths}) != 1:

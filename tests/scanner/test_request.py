@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from contextlib import nullcontext
 from dataclasses import replace
+from ipaddress import ip_address
 from math import inf
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from rawscan.engine import Settings
 from rawscan.model import ProbeKind
+from rawscan.net.nexthop import LinkKind, Path
 from rawscan.ports import parse_ports
 from rawscan.scanner import Request, make_token
-from rawscan.scanner.request import link_for, make_key
+from rawscan.scanner.request import _wants_ethernet, link_for, make_key
 from rawscan.targets import TargetSet
 
 
@@ -86,3 +90,20 @@ def test_which_link_auto_takes(
     asked = request(targets, kinds=(ProbeKind.SYN,), settings=Settings(rate_pps=rate_pps))
     assert link_for(asked) == link
     assert link_for(replace(asked, link="scapy")) == "scapy"
+
+
+@pytest.mark.parametrize(("neighbours", "ethernet"), [(254, False), (1000, False), (1001, True)])
+def test_our_own_address_does_not_keep_auto_from_the_link_that_thousands_need(
+    neighbours: int, ethernet: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel's neighbour table holds 1,024, and with our own address one way leads to lo."""
+
+    def way(kind: LinkKind) -> Path:
+        return Path(kind.name, 1, kind, None, 1500, ip_address("10.0.0.1"), None, False)
+
+    part = SimpleNamespace(targets=SimpleNamespace(count=neighbours))
+    ways = [way(LinkKind.ETHERNET), way(LinkKind.LOOPBACK)]
+    monkeypatch.setattr("rawscan.net.nexthop.PathFinder", lambda *_: nullcontext())
+    monkeypatch.setattr("rawscan.net.onlink.ways_of", lambda *_: ways)
+    monkeypatch.setattr("rawscan.net.onlink.on_link", lambda *_: [part])
+    assert _wants_ethernet(request("10.0.0.0/21")) is ethernet
