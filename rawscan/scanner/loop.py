@@ -97,7 +97,6 @@ class Scan:
         self.counters = Counters()
         self.complete = False
         self.error: CaptureError | None = None
-        self.drops_s: list[float] = []
         self.watched_until_s: float | None = None
         self.listener = Listener(space, token, kinds)
         self.link_name = link.name
@@ -107,6 +106,11 @@ class Scan:
         self._stop = stop
         self._ttls = TtlColumn(space.targets.count)
         self._on_drops = on_drops
+
+    @property
+    def drops_s(self) -> list[float]:
+        """When packets were found to have been thrown away by the kernel."""
+        return self.engine.drops_s
 
     def run(self) -> Iterator[Verdict]:
         """`batches()`, as single verdicts."""
@@ -187,7 +191,6 @@ class Scan:
         noted_s = self.drops_s[-1] if self.drops_s else -inf
         if drops > self.counters.drops and now_s >= noted_s + apart_s:
             self.counters.drops = drops
-            self.drops_s.append(now_s)
             self.engine.dropped(now_s)
             self._on_drops(now_s, drops)
 
